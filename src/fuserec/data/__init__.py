@@ -1,0 +1,1 @@
+"""The nouns: what flows through every stage."""

@@ -1,0 +1,68 @@
+"""Embeddings: one vector an item, and which items have one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec.data.catalog import MODALITIES
+from fuserec.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One vector an item.
+
+    vectors: float32 (n_items, dim), finite; zero in the rows of items that have none
+    present: bool (n_items,), which items have a vector; a zero row of an absent item is a gap, not a vector
+    made_by: what made them, as JSON, exact enough to make them again
+    parts: for fused vectors, column → bool (n_items,): which columns each item's vector was made from
+    """
+
+    vectors: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    made_by: str
+    modality: str = "vector"
+    parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        vectors = np.array(self.vectors, dtype=np.float32, order="C")
+        present = np.array(self.present, dtype=bool)
+        if vectors.ndim != 2 or present.shape != (len(vectors),):
+            raise DataError(
+                f"embeddings: vectors of shape {vectors.shape} and present of shape {present.shape}; "
+                "expected (n_items, dim) and (n_items,)"
+            )
+        if self.modality not in MODALITIES:
+            raise DataError(f"embeddings: unknown modality {self.modality!r}; expected one of {MODALITIES}")
+        vectors[~present] = 0.0
+        bad = ~np.isfinite(vectors).all(axis=1)
+        if bad.any():
+            raise DataError(f"embeddings: row {int(bad.argmax())} of {self.made_by} is not finite")
+        for array in (vectors, present):
+            array.setflags(write=False)
+        object.__setattr__(self, "vectors", vectors)
+        object.__setattr__(self, "present", present)
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are, those without a vector included."""
+        return len(self.vectors)
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        return int(self.vectors.shape[1])
+
+    def centered_unit(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Vectors minus their mean over `fit_on` (bool (n_items,), default: all), at unit length.
+
+        Rows of absent items, and of items at the mean itself, are zero.
+        """
+        rows = self.present if fit_on is None else self.present & fit_on
+        center = self.vectors[rows if rows.any() else self.present].mean(axis=0) if self.present.any() else 0.0
+        centered = np.where(self.present[:, None], self.vectors - center, 0.0).astype(np.float32)
+        length = np.linalg.norm(centered, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = np.divide(centered, length, out=np.zeros_like(centered), where=length > 1e-8)
+        return unit

@@ -1,0 +1,142 @@
+"""Media files → arrays, within limits. Whatever is wrong with a file is a `MediaError` that says what."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fuserec.errors import MediaError
+
+# Playlists and concatenation scripts make FFmpeg open other files and hosts, so only real containers are let in.
+CONTAINERS = "aac,aiff,asf,avi,caf,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,w64,wav,webm"
+KINDS = {"image": "picture", "audio": "sound", "video": "video"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The largest media file that is decoded; a larger one is set aside, not cut."""
+
+    megabytes: float = 500.0
+    pixels: int = 50_000_000
+    seconds: float = 1_200.0
+
+
+@contextmanager
+def _errors_of(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except MediaError:
+        raise
+    except MemoryError:
+        raise MediaError(f"the {kind} does not fit in memory") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError(f"the {kind} has more pixels than the limit") from None
+    except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, struct.error, av errors and more
+        raise MediaError(f"cannot be decoded as a {kind} ({type(error).__name__})") from error
+
+
+def check_size(path: Path, limits: Limits) -> None:
+    """Raise `MediaError` for a file that is not there, is empty, or is larger than the limit."""
+    if not path.is_file():
+        raise MediaError("no such file")
+    size = path.stat().st_size
+    if size == 0:
+        raise MediaError("the file is empty (0 bytes)")
+    if size > limits.megabytes * 1e6:
+        raise MediaError(f"the file is larger than the limit of {limits.megabytes:g} MB")
+
+
+def read_image(path: Path, limits: Limits, side: int | None = None) -> NDArray[np.uint8]:
+    """Picture file → RGB uint8 (height, width, 3); transparent pixels become white.
+
+    With `side`, the picture is stretched to (side, side, 3); a large JPEG is then decoded at a fraction of its size.
+    """
+    check_size(path, limits)
+    with _errors_of(path, "picture"), Image.open(path) as image:
+        _check_pixels(image, limits)
+        if side is not None:
+            image.draft("RGB", (2 * side, 2 * side))
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        else:
+            picture = image.convert("RGB")
+        if side is not None:
+            picture = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(picture)
+
+
+def _check_pixels(image: Image.Image, limits: Limits) -> None:
+    if image.width * image.height > limits.pixels:
+        raise MediaError(f"the picture has more pixels than the limit of {limits.pixels:,}")
+
+
+@contextmanager
+def _open_av(path: Path, kind: str, limits: Limits) -> Iterator[Any]:
+    import av
+
+    check_size(path, limits)
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    with _errors_of(path, kind), av.open(str(path), options=options, metadata_errors="ignore") as container:
+        if container.duration is not None and container.duration / av.time_base > limits.seconds:
+            raise MediaError(f"the {kind} is longer than the limit of {limits.seconds:g} s")
+        yield container
+
+
+def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
+    """Sound file, or video file with a sound track → mono float32 (n_samples,) in [-1, 1] at `rate` Hz."""
+    import av
+
+    with _open_av(path, "sound", limits) as container:
+        if not container.streams.audio:
+            raise MediaError("the file has no sound track")
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        blocks: list[NDArray[np.float32]] = []
+        n_samples = 0
+        for frame in container.decode(audio=0):
+            for block in resampler.resample(frame):
+                blocks.append(block.to_ndarray()[0])
+                n_samples += blocks[-1].size
+            if n_samples > limits.seconds * rate:
+                raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
+        blocks += [block.to_ndarray()[0] for block in resampler.resample(None)]
+        if not sum(block.size for block in blocks):
+            raise MediaError("the sound has no samples")
+        samples = np.concatenate(blocks).astype(np.float32)
+        if not np.isfinite(samples).all():
+            raise MediaError("the sound has samples that are not numbers")
+        return samples
+
+
+def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray[np.uint8]:
+    """Video file → `n_frames` frames spread evenly over its key frames: RGB uint8 (at most n_frames, side, side, 3)."""
+    with _open_av(path, "video", limits) as container:
+        if not container.streams.video:
+            raise MediaError("the file has no pictures")
+        stream = container.streams.video[0]
+        if stream.codec_context.width * stream.codec_context.height > limits.pixels:
+            raise MediaError(f"the video has more pixels than the limit of {limits.pixels:,}")
+        stream.codec_context.skip_frame = "NONKEY"
+        frames = [frame.to_ndarray(format="rgb24", width=side, height=side) for frame in container.decode(stream)]
+        if not frames:
+            raise MediaError("the video has no frame that can be decoded")
+        picked = np.unique(np.linspace(0, len(frames) - 1, n_frames).round().astype(int))
+        return np.stack([frames[index] for index in picked])
+
+
+def check_media(path: Path, modality: str, limits: Limits) -> None:
+    """Raise `MediaError` when a file's header tells that it cannot be decoded within the limits."""
+    kind = KINDS[modality]
+    if modality == "image":
+        check_size(path, limits)
+        with _errors_of(path, kind), Image.open(path) as image:
+            _check_pixels(image, limits)
+        return
+    with _open_av(path, kind, limits) as container:
+        if not (container.streams.audio if modality == "audio" else container.streams.video):
+            raise MediaError(f"the file has no {kind}")

@@ -1,0 +1,1 @@
+"""Encoders: media → vectors."""

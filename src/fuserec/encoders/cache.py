@@ -1,0 +1,73 @@
+"""VectorCache: vectors on disk, keyed by what was encoded and by what encoded it."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec.errors import DataError
+
+
+class VectorCache:
+    """One SQLite file: (hash of the encoder's identity, hash of the content) → float32 vector.
+
+    Every `put` is one transaction, so a killed run loses at most the batch at hand, and runs may share a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=60.0)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS vectors"
+                " (encoder BLOB, content BLOB, vector BLOB, PRIMARY KEY (encoder, content)) WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(
+                f"{path}: cannot be used as a vector cache ({error}); delete the file or name another with --cache"
+            ) from error
+
+    def get(self, encoder: str, contents: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Encoder identity and content hashes → the vectors that are there, each float32 (dim,)."""
+        key = _sha256(encoder)
+        found = {}
+        for content in contents:
+            row = self._connection.execute(
+                "SELECT vector FROM vectors WHERE encoder = ? AND content = ?", (key, content)
+            ).fetchone()
+            if row is not None:
+                found[content] = np.frombuffer(row[0], dtype="<f4")
+        return found
+
+    def put(self, encoder: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Keep these vectors, content hash → float32 (dim,), for this encoder identity."""
+        key = _sha256(encoder)
+        rows = [(key, content, vector.astype("<f4").tobytes()) for content, vector in vectors.items()]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "VectorCache":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,196 @@
+"""Encoder: the contract of everything that turns a column into vectors; `encode` runs them over a dataset."""
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec import registry
+from fuserec.data.catalog import Column
+from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.embeddings import Embeddings
+from fuserec.data.media import Limits
+from fuserec.encoders.cache import VectorCache
+from fuserec.errors import MediaError, OptionError
+
+OnProgress = Callable[[str, int, int], None]  # (column, items done, items in all)
+
+
+@dataclass(kw_only=True, eq=False)
+class Encoder(ABC):
+    """Turns values of one modality into vectors.
+
+    A subclass sets `modality`, writes `encode_batch`, and, for media, `decode`. Raise `version` when the vectors change
+    without a change of options: it is part of the cache's key. Both methods are called from several threads at once.
+    """
+
+    modality: ClassVar[str]
+    version: ClassVar[int] = 1
+    batch_size: ClassVar[int] = 32
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learn from the training items' values; most encoders have nothing to learn."""
+        return self
+
+    def decode(self, value: Path, limits: Limits) -> Any:
+        """A media file → what `encode_batch` takes a list of. Raises `MediaError`. Not called for texts."""
+        raise TypeError(f"{type(self).__name__} does not read files")
+
+    @abstractmethod
+    def encode_batch(self, batch: list[Any]) -> NDArray[np.float32]:
+        """Decoded values (b of them) → vectors float32 (b, dim)."""
+
+    def state(self) -> str:
+        """A hash of what was learned or loaded; empty when the options say all."""
+        return ""
+
+    def identity(self) -> str:
+        """What makes these vectors, exactly, as JSON: name, version, options, learned state. The cache's key."""
+        described = {
+            "encoder": type(self).__name__,
+            "version": self.version,
+            "options": asdict(self),
+            "state": self.state(),
+        }
+        return json.dumps(described, sort_keys=True)
+
+
+def encode(
+    dataset: Dataset,
+    encoders: Mapping[str, Encoder] | None = None,
+    *,
+    cache: VectorCache | None = None,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Dataset → the same with one `Embeddings` a column, under the column's name.
+
+    encoders: column name or modality → encoder; the name wins. A column with neither is left as it is. Default: see
+    `default_encoders`.
+    Encoders that learn are fitted on the items that have interactions in this dataset, so give it the training part.
+    cache: vectors found there are not made again; new ones are stored batch by batch.
+    workers: threads, each decoding and encoding a batch at a time; default: the number of cores.
+    A file that cannot be decoded is set aside and counted; the run goes on.
+    """
+    encoders = default_encoders() if encoders is None else encoders
+    for key, encoder in encoders.items():
+        column = dataset.catalog.columns.get(key)
+        if column is not None and column.modality != encoder.modality:
+            raise OptionError(
+                f"column {key!r} holds {column.modality}, but {type(encoder).__name__} encodes {encoder.modality}"
+            )
+    for column in dataset.catalog.columns.values():
+        chosen = encoders.get(column.name) or encoders.get(column.modality)
+        if chosen is not None:
+            run = _ColumnRun(dataset, column, replace(chosen), limits or Limits(), cache, workers, on_progress)
+            dataset = run.encode()
+    return dataset
+
+
+def default_encoders() -> dict[str, Encoder]:
+    """Modality → encoder: with pretrained weights where the extra `[pretrained]` is installed, without weights elsewhere."""
+    from fuserec.encoders.pretrained import available
+
+    text, image = ("MiniLM", "EfficientNetLite0") if available() else ("TfidfText", "ColorTexture")
+    names = {"text": text, "image": image, "audio": "MFCC"}
+    return {modality: registry.make("encoder", name) for modality, name in names.items()}
+
+
+class _ColumnRun:
+    """One column through one encoder."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        column: Column,
+        encoder: Encoder,
+        limits: Limits,
+        cache: VectorCache | None,
+        workers: int | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.dataset, self.column, self.limits, self.cache = dataset, column, limits, cache
+        self.workers = workers or os.cpu_count() or 1
+        self.on_progress = on_progress or (lambda name, done, total: None)
+        learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
+        self.encoder = encoder.fit(
+            [value for value, used in zip(column.values, learn_from, strict=True) if value and used]
+        )
+        self.reads_files = encoder.modality != "text"
+        self.broken: dict[bytes, str] = {}  # content hash → why it cannot be decoded
+        self.set_aside: list[SetAside] = []
+
+    def encode(self) -> Dataset:
+        rows = [row for row, value in enumerate(self.column.values) if value is not None]
+        with ThreadPoolExecutor(self.workers) as pool:
+            hashes = {row: key for row, key in zip(rows, pool.map(self._hash, rows), strict=True) if key is not None}
+            identity = self.encoder.identity()
+            rows_of = {key: row for row, key in hashes.items()}  # one row stands for all rows of the same content
+            known = self.cache.get(identity, rows_of) if self.cache else {}
+            todo = [(key, row) for key, row in rows_of.items() if key not in known]
+            done = len(rows_of) - len(todo)
+            self.on_progress(self.column.name, done, len(rows_of))
+            size = self.encoder.batch_size
+            batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+            try:
+                for batch, made in zip(batches, pool.map(self._encode_batch, batches), strict=True):
+                    if self.cache and made:
+                        self.cache.put(identity, made)
+                    known.update(made)
+                    done += len(batch)
+                    self.on_progress(self.column.name, done, len(rows_of))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        for row, key in hashes.items():
+            if key in self.broken:
+                self._leave_out(row, self.broken[key])
+        return self._embedded({row: known[key] for row, key in hashes.items() if key in known}, identity)
+
+    def _embedded(self, vectors: dict[int, NDArray[np.float32]], identity: str) -> Dataset:
+        dim = len(next(iter(vectors.values()))) if vectors else 1
+        matrix = np.zeros((self.dataset.n_items, dim), dtype=np.float32)
+        present = np.zeros(self.dataset.n_items, dtype=bool)
+        for row, vector in vectors.items():
+            matrix[row], present[row] = vector, True
+        embeddings = Embeddings(matrix, present, identity, self.column.modality)
+        return self.dataset.with_embeddings(self.column.name, embeddings).with_set_aside(sorted(self.set_aside))
+
+    def _path(self, row: int) -> Path:
+        path = self.dataset.catalog.path(self.column.name, row)
+        assert path is not None  # rows without a value are left out before
+        return path
+
+    def _hash(self, row: int) -> bytes | None:
+        if not self.reads_files:
+            return hashlib.sha256((self.column.values[row] or "").encode()).digest()
+        try:
+            with self._path(row).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            self._leave_out(row, error.strerror or "cannot be read")
+            return None
+
+    def _encode_batch(self, batch: list[tuple[bytes, int]]) -> dict[bytes, NDArray[np.float32]]:
+        keys, decoded = [], []
+        for key, row in batch:
+            try:
+                decoded.append(
+                    self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
+                )
+                keys.append(key)
+            except MediaError as error:
+                self.broken[key] = str(error)
+        return dict(zip(keys, self.encoder.encode_batch(decoded), strict=True)) if decoded else {}
+
+    def _leave_out(self, row: int, reason: str) -> None:
+        where = f"item {self.dataset.catalog.ids[row]}, column {self.column.name}"
+        self.set_aside.append(SetAside("encode", self.column.modality, where, reason, self.column.values[row] or ""))

@@ -1,0 +1,1 @@
+"""Fusion: the vectors of several columns → one."""

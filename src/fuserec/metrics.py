@@ -1,0 +1,81 @@
+"""Ranking metrics: one value a user. `hits` bool (n_users, k) marks which ranks hold a relevant item, best rank first;
+`n_relevant` int (n_users,), at least 1, says how many relevant items there are. Ranks left empty count as misses.
+"""  # noqa: D205
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hits = NDArray[np.bool_]  # (n_users, k)
+Counts = NDArray[np.int64]  # (n_users,)
+PerUser = NDArray[np.float64]  # (n_users,)
+
+
+def recall(hits: Hits, n_relevant: Counts) -> PerUser:
+    """The share of the relevant items that is among the k (Manning 2008, eq. 8.2)."""
+    return np.asarray(hits.sum(axis=1) / n_relevant, dtype=np.float64)
+
+
+def precision(hits: Hits, n_relevant: Counts) -> PerUser:
+    """The share of the k ranks that holds a relevant item (Manning 2008, eq. 8.1)."""
+    return np.asarray(hits.sum(axis=1) / hits.shape[1], dtype=np.float64)
+
+
+def hit_rate(hits: Hits, n_relevant: Counts) -> PerUser:
+    """1 where a relevant item is among the k, else 0 (Deshpande and Karypis 2004, eq. 8)."""
+    return hits.any(axis=1).astype(np.float64)
+
+
+def ndcg(hits: Hits, n_relevant: Counts) -> PerUser:
+    """Gain 1 discounted by log2(rank + 1), over the best possible (Järvelin and Kekäläinen 2002)."""
+    k = hits.shape[1]
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.minimum(n_relevant, k) - 1]
+    return np.asarray(hits @ discount / ideal)
+
+
+def mrr(hits: Hits, n_relevant: Counts) -> PerUser:
+    """1 / the rank of the first relevant item, 0 where none is among the k (Voorhees 1999)."""
+    return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1), 0.0)
+
+
+def average_precision(hits: Hits, n_relevant: Counts) -> PerUser:
+    """Precision at the rank of each hit among the k, summed, over n_relevant (Manning 2008, eq. 8.8)."""
+    ranks = np.arange(1, hits.shape[1] + 1)
+    return np.asarray((hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / n_relevant)
+
+
+ACCURACY: dict[str, Callable[[Hits, Counts], PerUser]] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "map": average_precision,
+    "mrr": mrr,
+    "hit_rate": hit_rate,
+    "precision": precision,
+}
+
+
+def novelty(ranked: NDArray[np.int64], popularity: NDArray[np.float32], n_users: int) -> PerUser:
+    """Mean of -log2 of the share of users who chose an item, over a list, in bits (Zhou 2010, eq. 3).
+
+    ranked: item rows int64 (n, k), -1 where empty; popularity: how many of the n_users chose each item, float32
+    (n_items,). An item that nobody chose counts as known to one user. An empty list has novelty 0.
+    """
+    bits = -np.log2(np.maximum(popularity, 1.0) / n_users)
+    filled = ranked >= 0
+    return np.asarray((bits[ranked] * filled).sum(axis=1) / np.maximum(filled.sum(axis=1), 1))
+
+
+def coverage(ranked: NDArray[np.int64], n_items: int) -> float:
+    """The share of the catalog that is in at least one list (Ge 2010, eq. 3). ranked: int64 (n, k), -1 where empty."""
+    return len(np.unique(ranked[ranked >= 0])) / n_items
+
+
+def gini(ranked: NDArray[np.int64], n_items: int) -> float:
+    """How unequally items are shown: 0 all alike, near 1 few always (Fleder and Hosanagar 2009). ranked: as above."""
+    shown = np.sort(np.bincount(ranked[ranked >= 0], minlength=n_items))
+    if not shown.sum():
+        return 0.0
+    weight = 2 * np.arange(1, n_items + 1) - n_items - 1
+    return float((weight * shown).sum() / (n_items * shown.sum()))

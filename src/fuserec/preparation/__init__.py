@@ -1,0 +1,1 @@
+"""Preparation: cleaning and splitting, before anything is learned."""

@@ -1,0 +1,153 @@
+"""Recipe: the stages and their options, from TOML; every error is collected before anything runs."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from fuserec import registry
+from fuserec.data.dataset import Dataset, Split
+from fuserec.data.media import Limits
+from fuserec.encoders.cache import VectorCache
+from fuserec.encoders.encoder import default_encoders, encode
+from fuserec.errors import OptionError
+from fuserec.fusion.early import fuse
+from fuserec.preparation import split as splits
+from fuserec.preparation.clean import clean
+from fuserec.recommenders.neighbors import EASE
+from fuserec.recommenders.recommender import Recommender
+
+OnProgress = Callable[[str, int, int], None]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Clean(_Strict):
+    """Options of `clean`."""
+
+    core: int = Field(default=0, ge=0)
+    merge_duplicates: bool = True
+
+
+class LimitsOptions(_Strict):
+    """Options of `Limits`."""
+
+    megabytes: float = Field(default=Limits.megabytes, gt=0)
+    pixels: int = Field(default=Limits.pixels, gt=0)
+    seconds: float = Field(default=Limits.seconds, gt=0)
+
+
+class SplitOptions(_Strict):
+    """How to split: `by` one of the splitters, and its options (none for `last`, `given` and `auto`)."""
+
+    by: Literal["auto", "cold-items", "given", "last", "random", "time"] = "auto"
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.1, gt=0, lt=1)
+
+    def split(self, dataset: Dataset) -> Split:
+        """Dataset → its three parts."""
+        splitter: Callable[..., Split] = splits.SPLITTERS[self.by]
+        if self.by in ("auto", "given", "last"):
+            return splitter(dataset)
+        return splitter(dataset, validation=self.validation, test=self.test)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Component(BaseModel):
+    """A component by its registered name, and its options; in TOML a string or a table with `name`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    def make(self, kind: str) -> Any:
+        """The component itself; raises `OptionError`."""
+        return registry.make(kind, self.name, dict(self.model_extra or {}))
+
+
+Named = Annotated[Component, BeforeValidator(_named)]
+
+
+class Recipe(_Strict):
+    """What to do with a dataset, from cleaning to the models; every part has a default."""
+
+    clean: Clean = Clean()
+    limits: LimitsOptions = LimitsOptions()
+    split: SplitOptions = SplitOptions()
+    encoders: dict[str, Named] = Field(default_factory=dict, description="column or modality → encoder")
+    fusion: Named = Component(name="Concat")
+    models: list[Named] = Field(default_factory=list, description="default: every model that the data allow")
+
+    @field_validator("encoders", "fusion", "models")
+    @classmethod
+    def _known(cls, value: Any, info: Any) -> Any:
+        kind = {"encoders": "encoder", "fusion": "fuser", "models": "recommender"}[info.field_name]
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+        for part in parts:
+            part.make(kind)
+        return value
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A TOML file → the recipe; raises `OptionError` with every fault in it."""
+        try:
+            return cls.parse(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        except OSError as error:
+            raise OptionError(f"cannot read the recipe {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise OptionError(f"{path} is not TOML: {error}") from error
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "recipe") -> Self:
+        """A mapping as TOML gives it → the recipe; raises `OptionError` with every fault in it."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+            raise OptionError(f"{where}: " + "; ".join(faults)) from None
+
+    def cleaned(self, dataset: Dataset, on_progress: OnProgress | None = None) -> Dataset:
+        """Dataset → the clean one."""
+        limits = Limits(**self.limits.model_dump())
+        return clean(dataset, limits=limits, on_progress=on_progress, **self.clean.model_dump())
+
+    def with_vectors(self, train: Dataset, cache: VectorCache | None, on_progress: OnProgress | None = None) -> Dataset:
+        """Training dataset → the same, encoded and fused (as it is when it has neither media nor vectors)."""
+        encoders = {key: part.make("encoder") for key, part in self.encoders.items()}
+        known = {**dict.fromkeys(train.catalog.columns), **dict.fromkeys(("text", "image", "audio", "video"))}
+        for key in encoders:
+            if key not in known:
+                raise OptionError(f"encoder for {key!r}: no such column or modality; there are {', '.join(known)}")
+        limits = Limits(**self.limits.model_dump())
+        train = encode(train, {**default_encoders(), **encoders}, cache=cache, limits=limits, on_progress=on_progress)
+        return fuse(train, self.fusion.make("fuser")) if train.embeddings else train
+
+    def models_for(self, train: Dataset) -> dict[str, Recommender]:
+        """Training dataset with vectors → label → model: the recipe's, or every model that the data allow."""
+        components = self.models or _default_models(train)
+        models: dict[str, Recommender] = {}
+        for component in components:
+            told = ", ".join(f"{key}={value}" for key, value in (component.model_extra or {}).items())
+            label = f"{component.name}({told})" if told else component.name
+            models[label] = component.make("recommender")
+        return models
+
+
+def _default_models(train: Dataset) -> list[Component]:
+    """Every kind of model; content models once a column, so that the table shows what each one is worth alone."""
+    models: list[dict[str, Any]] = [
+        {"name": name} for name in ("Random", "Popular", "ItemNeighbors", "EASE", "RandomWalk")
+    ]
+    if train.n_items > EASE().max_items:
+        models.remove({"name": "EASE"})
+    columns = sorted(name for name, embeddings in train.embeddings.items() if not embeddings.parts)
+    if columns:
+        models += [{"name": "ContentNeighbors", "by": column} for column in (*columns, "fused")]
+        models += [{"name": "ContentWalk"}]
+    return [Component.model_validate(model) for model in models]

@@ -1,0 +1,36 @@
+"""Models that see only what items are: they reach an item that nobody has chosen yet."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fuserec.data.dataset import Dataset
+from fuserec.data.embeddings import Embeddings
+from fuserec.errors import DataError, did_you_mean
+from fuserec.recommenders.neighbors import ItemWeights, Weights
+from fuserec.retrieval import neighbor_graph
+
+
+def vectors_named(dataset: Dataset, name: str, model: str) -> Embeddings:
+    """Dataset and a name → those vectors; raises `DataError` that says how to make them."""
+    if name not in dataset.embeddings:
+        known = ", ".join(dataset.embeddings) or "none"
+        raise DataError(
+            f"{model} needs vectors named {name!r}{did_you_mean(name, dataset.embeddings)} There are: {known}. "
+            "Encode and fuse the dataset first"
+        )
+    return dataset.embeddings[name]
+
+
+@dataclass(kw_only=True, eq=False)
+class ContentNeighbors(ItemWeights):
+    """The items nearest to those of the history, by cosine of centered vectors (Pazzani and Billsus 2007)."""
+
+    by: str = "fused"  # which vectors
+    neighbors: int = 50  # of each scored item, among all items
+
+    def weigh(self, dataset: Dataset) -> Weights:
+        """The content graph, in both directions, so that a new item is reached from its own neighbours."""
+        embeddings = vectors_named(dataset, self.by, "ContentNeighbors")
+        graph = neighbor_graph(embeddings.centered_unit(dataset.warm), self.neighbors, embeddings.present)
+        return graph.maximum(graph.T).tocsr().astype(np.float32)

@@ -1,0 +1,193 @@
+"""Recommender: the contract of every model. A new one writes `learn` and `score`; everything else is here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from fuserec.data.dataset import Dataset
+from fuserec.data.recommendations import Recommendations, Recommended
+from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
+from fuserec.retrieval import block_rows, top_k
+
+Rows = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+
+@dataclass(kw_only=True, eq=False)
+class Recommender(ABC):
+    """Ranks items for users. Fields are the options; what is learned is kept in attributes that end in `_`.
+
+    catalog_, users_: items and users of the training data; row numbers below refer to them
+    seen_: float32 CSR (n_users, n_items) of ones, who did something with what
+    popularity_: float32 (n_items,), how many users did something with each item
+    embeddings_: column → Embeddings
+    """
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Training dataset (with vectors, if the model uses content) → this model, fitted."""
+        if not len(dataset.interactions):
+            raise DataError(f"{type(self).__name__}: {dataset.name} has no interactions to learn from")
+        self.catalog_, self.users_, self.seen_ = dataset.catalog, dataset.users, dataset.seen
+        self.embeddings_ = dict(dataset.embeddings)
+        self.popularity_ = np.asarray(dataset.seen.sum(axis=0), dtype=np.float32).ravel()
+        self.learn(dataset)
+        return self
+
+    @abstractmethod
+    def learn(self, dataset: Dataset) -> None:
+        """Set the learned attributes from the training dataset."""
+
+    @abstractmethod
+    def score(self, users: Rows) -> Scores:
+        """User rows int64 (b,) → a score for every item, float32 (b, n_items); only their order matters."""
+
+    def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
+        """A user's row and item rows (m,) → for each item, what spoke for it → its share of the score."""
+        return [{} for _ in items]
+
+    def rank(self, users: Rows, k: int, candidates: NDArray[np.bool_] | None = None) -> tuple[Rows, Scores]:
+        """User rows (b,) → the k best item rows int64 (b, k) and scores float32 (b, k), best first, seen left out.
+
+        candidates: bool (n_items,), the only items allowed; default: all. Where fewer are left: row -1, score -inf.
+        """
+        self._check_fitted()
+        n_items = self.catalog_.n_items
+        k = min(k, n_items)
+        ranked = np.empty((len(users), k), np.int64)
+        scores = np.empty((len(users), k), np.float32)
+        size = block_rows(n_items)
+        for start in range(0, len(users), size):
+            block = users[start : start + size]
+            matrix = self.score(block)  # (b, n_items)
+            if np.isnan(matrix.min()):
+                raise DataError(
+                    f"{type(self).__name__} gave a score that is not a number; its data or options are unusable"
+                )
+            seen = self.seen_[block]
+            matrix[np.repeat(np.arange(len(block)), np.diff(seen.indptr)), seen.indices] = -np.inf
+            if candidates is not None:
+                matrix[:, ~candidates] = -np.inf
+            best = top_k(matrix, k)
+            ranked[start : start + size] = best
+            scores[start : start + size] = np.take_along_axis(matrix, best, axis=1)
+        ranked[np.isneginf(scores)] = -1
+        return ranked, scores
+
+    def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
+        """User id → the k best items that the user has not seen, with what speaks for each.
+
+        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data. A known user without a history
+        gets what is popular.
+        """
+        self._check_fitted()
+        row = self.users_.row(user)
+        candidates = np.ones(self.catalog_.n_items, bool)
+        candidates[[self.catalog_.ids.row(item) for item in exclude]] = False
+        ranked, scores = self.rank(np.array([row]), _checked(k), candidates)
+        kept = ranked[0] >= 0
+        items = ranked[0][kept]
+        return self._recommendations({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
+
+    def similar_items(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
+        """Item id → the k most similar other items: by cosine in the vectors named `by`, or as this model sees it."""
+        self._check_fitted()
+        row = self.catalog_.ids.row(item)
+        scores = (self.score_similar(row) if by is None else self._cosine_to(row, by)).copy()
+        scores[row] = -np.inf
+        best = top_k(scores[None, :], _checked(k))[0]
+        best = best[scores[best] > -np.inf]
+        query = {"item": item, "k": k} | ({} if by is None else {"by": by})
+        return self._recommendations(query, best, scores[best], [{} for _ in best])
+
+    def score_similar(self, item: int) -> Scores:
+        """An item's row → how similar every item is, float32 (n_items,); by default the cosine of who chose what."""
+        counts = np.asarray((self.seen_.T @ self.seen_[:, [item]]).todense()).ravel()
+        length = np.sqrt(self.popularity_ * self.popularity_[item])
+        cosine: Scores = np.divide(counts, length, out=np.zeros_like(length), where=length > 0)
+        return cosine
+
+    def _cosine_to(self, row: int, by: str) -> Scores:
+        if by not in self.embeddings_:
+            known = ", ".join(self.embeddings_) or "none"
+            raise OptionError(f"no vectors named {by!r}{did_you_mean(by, self.embeddings_)} There are: {known}.")
+        embeddings = self.embeddings_[by]
+        if not embeddings.present[row]:
+            raise DataError(f"item {self.catalog_.ids[row]!r} has no {by}, so nothing is similar to it by {by}")
+        unit = embeddings.centered_unit(self.popularity_ > 0)
+        return np.where(embeddings.present, unit @ unit[row], -np.inf).astype(np.float32)
+
+    def _recommendations(
+        self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]]
+    ) -> Recommendations:
+        catalog = self.catalog_
+        return Recommendations(
+            query,
+            tuple(
+                Recommended(catalog.ids[row], float(score), catalog.title(int(row)), because)
+                for row, score, because in zip(items, scores, why, strict=True)
+            ),
+        )
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "seen_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(train) first")
+
+    def options(self) -> dict[str, Any]:
+        """Option → value, as given when the model was made."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
+
+
+@dataclass(kw_only=True, eq=False)
+class HistoryRecommender(Recommender):
+    """A model whose scores follow from the items of a user's history alone: a new user needs no retraining."""
+
+    @abstractmethod
+    def score_history(self, history: csr_matrix) -> Scores:
+        """Histories float32 CSR (b, n_items) of ones → scores float32 (b, n_items), linear in a row up to a scale."""
+
+    def score(self, users: Rows) -> Scores:
+        """User rows (b,) → scores (b, n_items); who has no history gets the popularity of each item."""
+        history = self.seen_[users]
+        scores = self.score_history(history)
+        scores[np.diff(history.indptr) == 0] = self.popularity_
+        return scores
+
+    def score_similar(self, item: int) -> Scores:
+        """An item's row → the scores of somebody who chose only that item."""
+        one = csr_matrix(([np.float32(1.0)], ([0], [item])), shape=(1, self.catalog_.n_items))
+        scores: Scores = self.score_history(one)[0]
+        return scores
+
+    def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
+        """A user's row and item rows (m,) → the title of each item of the history, and its share of the score."""
+        history = self.seen_[[user]].indices
+        if not len(history):
+            return [{"popularity": 1.0} for _ in items]
+        one_each = csr_matrix(
+            (np.ones(len(history), np.float32), (np.arange(len(history)), history)),
+            shape=(len(history), self.catalog_.n_items),
+        )
+        parts = np.maximum(self.score_history(one_each)[:, items], 0.0)  # (len(history), m)
+        titles = [self.catalog_.title(int(row)) for row in history]
+        return [shares(titles, column) for column in parts.T]
+
+
+def shares(names: Sequence[str], parts: NDArray[np.floating]) -> dict[str, float]:
+    """Names and their parts of a score (n,) → name → share of the sum, the largest first; at most eight."""
+    total = float(parts.sum())
+    if total <= 0.0:
+        return {}
+    return {
+        names[place]: float(parts[place]) / total for place in np.argsort(-parts, kind="stable")[:8] if parts[place] > 0
+    }
+
+
+def _checked(k: int) -> int:
+    if k < 1:
+        raise OptionError(f"k is {k}; expected 1 or more")
+    return k

@@ -1,0 +1,136 @@
+"""Random walks over users and items, and over items that are alike; nothing is trained by gradient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
+
+from fuserec.data.dataset import Dataset
+from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
+from fuserec.retrieval import neighbor_graph
+
+Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
+
+
+@dataclass(kw_only=True, eq=False)
+class RandomWalk(HistoryRecommender):
+    """Where a walker ends who starts at an item of the history and goes on over users and items (Cooper 2014, P3).
+
+    A hop leads from an item to a random user who chose it, and on to a random item which that user chose.
+    """
+
+    hops: int = 2
+    discount: float = 0.0  # scores are divided by popularity to this power (Paudel 2017, RP3beta)
+
+    def learn(self, dataset: Dataset) -> None:
+        """The two transition matrices, stored for walkers in columns."""
+        if self.hops < 1:
+            raise OptionError(f"{type(self).__name__}: hops is {self.hops}; expected 1 or more")
+        chosen_by = dataset.seen.T.tocsr()
+        self.to_users_ = _stochastic(chosen_by).T.tocsr()  # (n_users, n_items): from items to users
+        self.to_items_ = _stochastic(dataset.seen).T.tocsr()  # (n_items, n_users): from users to items
+
+    def score_history(self, history: csr_matrix) -> Scores:
+        """Histories (b, n_items) → the probability of each item after `hops` hops, discounted, float32 (b, n_items)."""
+        mass = _start(history)
+        for _ in range(self.hops):
+            mass = self._community_hop(mass)
+        return self._discounted(mass)
+
+    def _community_hop(self, mass: Mass) -> Mass:
+        hopped: Mass = self.to_items_ @ (self.to_users_ @ mass)
+        return hopped
+
+    def _discounted(self, mass: Mass) -> Scores:
+        if self.discount:
+            mass = (mass * np.maximum(self.popularity_, 1.0)[:, None] ** -self.discount).astype(np.float32)
+        return np.ascontiguousarray(mass.T)
+
+
+@dataclass(kw_only=True, eq=False)
+class ContentWalk(RandomWalk):
+    """The walk over users and items, with a share of each hop over items that are alike, column by column.
+
+    From an item, the share `content` of the walkers moves to items that are near by title, picture, sound, ...: by each
+    column that the item has, as its weight says. The others move over the community as in `RandomWalk`. From an item
+    that nobody chose, all move by content. Edges lead both ways, so that a new item is reached from those it is like.
+    The score adds up all hops, later ones faded by `fade`.
+    """
+
+    content: float = 0.5
+    fade: float = 0.5
+    neighbors: int = 20  # content edges of an item and column
+    columns: tuple[str, ...] = ()  # which vectors; default: all but the fused ones
+    weights: Mapping[str, float] = field(default_factory=dict)  # column → weight, 1 where not named
+
+    def learn(self, dataset: Dataset) -> None:
+        """The transition matrices, and a content graph a column."""
+        super().learn(dataset)
+        if not 0.0 <= self.content <= 1.0:
+            raise OptionError(f"ContentWalk: content is {self.content}; expected a share from 0 to 1")
+        columns = self._chosen_columns(dataset)
+        graphs = {}
+        for name in columns:
+            embeddings = dataset.embeddings[name]
+            graph = neighbor_graph(embeddings.centered_unit(dataset.warm), self.neighbors, embeddings.present)
+            graphs[name] = _stochastic(graph.maximum(graph.T).tocsr()) * float(self.weights.get(name, 1.0))
+        leaving = sum(np.asarray(graph.sum(axis=1)).ravel() for graph in graphs.values())  # 0 where no content edge
+        share = diags(np.divide(1.0, leaving, out=np.zeros(dataset.n_items), where=leaving > 0))
+        self.edges_ = {name: (share @ graph).T.tocsr().astype(np.float32) for name, graph in graphs.items()}
+        self.by_content_ = csr_matrix(sum(self.edges_.values()))
+        # Nobody chose it: all by content. No content edge: all over the community.
+        lean = np.where(self.popularity_ > 0, np.where(leaving > 0, self.content, 0.0), 1.0)
+        self.content_share_ = lean.astype(np.float32)  # (n_items,)
+
+    def _chosen_columns(self, dataset: Dataset) -> list[str]:
+        available = [name for name, embeddings in dataset.embeddings.items() if not embeddings.parts]
+        for name in (*self.columns, *self.weights):
+            if name not in available:
+                known = ", ".join(available) or "none"
+                raise OptionError(
+                    f"ContentWalk: no vectors {name!r}{did_you_mean(name, available)} There are: {known}."
+                )
+        columns = list(self.columns) or sorted(available)
+        if not columns:
+            raise DataError("ContentWalk needs vectors; encode the dataset first, or use RandomWalk")
+        return columns
+
+    def score_history(self, history: csr_matrix) -> Scores:
+        """Histories (b, n_items) → the faded sum of where the walkers are after each hop, float32 (b, n_items)."""
+        mass = _start(history)
+        total = np.zeros_like(mass)
+        for hop in range(self.hops):
+            by_content = self.content_share_[:, None] * mass
+            mass = self._community_hop(mass - by_content) + self.by_content_ @ by_content
+            total += np.float32(self.fade**hop) * mass
+        return self._discounted(total)
+
+    def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
+        """A user's row and item rows (m,) → the share of the score that arrived by each column and by the community."""
+        history = self.seen_[[user]]
+        if not history.nnz:
+            return [{"popularity": 1.0} for _ in items]
+        mass = _start(history)
+        arrived = {name: np.zeros(len(items)) for name in ("community", *self.edges_)}
+        for hop in range(self.hops):
+            by_content = self.content_share_[:, None] * mass
+            hopped = {"community": self._community_hop(mass - by_content)}
+            hopped |= {name: edges @ by_content for name, edges in self.edges_.items()}
+            for name, part in hopped.items():
+                arrived[name] += self.fade**hop * part[items, 0]
+            mass = np.sum(list(hopped.values()), axis=0)
+        parts = np.stack(list(arrived.values()))  # (1 + n_columns, m)
+        return [shares(list(arrived), column) for column in parts.T]
+
+
+def _stochastic(matrix: csr_matrix) -> csr_matrix:
+    """CSR → the same with rows that sum to 1; empty rows stay empty."""
+    total = np.asarray(matrix.sum(axis=1)).ravel()
+    return (diags(np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)) @ matrix).astype(np.float32).tocsr()
+
+
+def _start(history: csr_matrix) -> Mass:
+    return np.ascontiguousarray(_stochastic(history).toarray().T)

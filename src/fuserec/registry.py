@@ -1,0 +1,85 @@
+"""Component names → classes: the built-in table, and entry points for plugins in other packages.
+
+A plugin declares, in its own `pyproject.toml`, for example
+
+    [project.entry-points."fuserec.recommender"]
+    MyModel = "my_package:MyModel"
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from fuserec.errors import OptionError, did_you_mean
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "encoder": {
+        "ColorTexture": "fuserec.encoders.image:ColorTexture",
+        "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
+        "MFCC": "fuserec.encoders.audio:MFCC",
+        "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "TfidfText": "fuserec.encoders.text:TfidfText",
+    },
+    "fuser": {
+        "Concat": "fuserec.fusion.early:Concat",
+        "Mean": "fuserec.fusion.early:Mean",
+        "Sum": "fuserec.fusion.early:Sum",
+        "Weighted": "fuserec.fusion.early:Weighted",
+    },
+    "recommender": {
+        "ContentNeighbors": "fuserec.recommenders.content:ContentNeighbors",
+        "ContentWalk": "fuserec.recommenders.walk:ContentWalk",
+        "EASE": "fuserec.recommenders.neighbors:EASE",
+        "ItemNeighbors": "fuserec.recommenders.neighbors:ItemNeighbors",
+        "Popular": "fuserec.recommenders.baselines:Popular",
+        "Random": "fuserec.recommenders.baselines:Random",
+        "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+    },
+    "importer": {
+        "mmrec": "fuserec.sources.mmrec:read_mmrec",
+        "movielens": "fuserec.sources.movielens:read_movielens",
+    },
+}
+
+
+@cache
+def components(kind: str) -> dict[str, str]:
+    """Kind (`encoder`, `fuser`, `recommender`, `importer`) → name → `"module:Class"`, plugins included, sorted."""
+    if kind not in BUILT_IN:
+        raise OptionError(f"unknown kind {kind!r}; expected one of {', '.join(BUILT_IN)}{did_you_mean(kind, BUILT_IN)}")
+    plugins = {entry.name: entry.value for entry in entry_points(group=f"fuserec.{kind}")}
+    return dict(sorted({**plugins, **BUILT_IN[kind]}.items()))
+
+
+def load(kind: str, name: str) -> Any:
+    """Kind and name → the class (or function); the module is imported only now.
+
+    Raises `OptionError` for a name nobody registered, with the nearest known one.
+    """
+    known = components(kind)
+    if name not in known:
+        raise OptionError(f"unknown {kind} {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}.")
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def make(kind: str, name: str, options: dict[str, Any] | None = None) -> Any:
+    """Kind, name and options → an instance, the options converted to their types ("3" → 3).
+
+    Raises `OptionError` for an option that the component does not have or whose value is of the wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    component = load(kind, name)
+    fields = component.__dataclass_fields__
+    for option in options or {}:
+        if option not in fields:
+            raise OptionError(
+                f"{name} has no option {option!r}{did_you_mean(option, fields)} Options: {', '.join(fields)}."
+            )
+    try:
+        return TypeAdapter(component).validate_python(options or {})
+    except ValidationError as error:
+        found = "; ".join(f"{fault['loc'][0]} = {fault['input']!r}: {fault['msg']}" for fault in error.errors())
+        raise OptionError(f"{name}: {found}") from None
