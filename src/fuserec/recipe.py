@@ -66,9 +66,14 @@ class Component(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything beside the name."""
+        return dict(self.model_extra or {})
+
     def make(self, kind: str) -> Any:
         """The component itself; raises `OptionError`."""
-        return registry.make(kind, self.name, dict(self.model_extra or {}))
+        return registry.make(kind, self.name, self.options)
 
 
 Named = Annotated[Component, BeforeValidator(_named)]
@@ -133,7 +138,7 @@ class Recipe(_Strict):
         components = self.models or _default_models(train)
         models: dict[str, Recommender] = {}
         for component in components:
-            told = ", ".join(f"{key}={value}" for key, value in (component.model_extra or {}).items())
+            told = ", ".join(f"{key}={value}" for key, value in component.options.items())
             label = f"{component.name}({told})" if told else component.name
             models[label] = component.make("recommender")
         return models

@@ -1,9 +1,11 @@
 """Media files → arrays, within limits. Whatever is wrong with a file is a `MediaError` that says what."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,19 @@ from fuserec.errors import MediaError
 
 # Playlists and concatenation scripts make FFmpeg open other files and hosts, so only real containers are let in.
 CONTAINERS = "aac,aiff,asf,avi,caf,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,w64,wav,webm"
+# Only raster formats: Pillow would run Ghostscript for EPS.
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
+# What undoes the orientation that a camera notes in tag 0x0112 of EXIF 2.3, table 6.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+RATES = (1_000, 768_000)  # Hz; for others, which only damaged files claim, resampling takes minutes and gigabytes
 KINDS = {"image": "picture", "audio": "sound", "video": "video"}
 
 
@@ -34,7 +49,7 @@ def _errors_of(path: Path, kind: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise MediaError(f"the {kind} does not fit in memory") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise MediaError(f"the {kind} has more pixels than the limit") from None
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, struct.error, av errors and more
         raise MediaError(f"cannot be decoded as a {kind} ({type(error).__name__})") from error
@@ -52,28 +67,53 @@ def check_size(path: Path, limits: Limits) -> None:
 
 
 def read_image(path: Path, limits: Limits, side: int | None = None) -> NDArray[np.uint8]:
-    """Picture file → RGB uint8 (height, width, 3); transparent pixels become white.
+    """Picture file → RGB uint8 (height, width, 3), upright; the first frame; transparent pixels become white.
 
     With `side`, the picture is stretched to (side, side, 3); a large JPEG is then decoded at a fraction of its size.
     """
-    check_size(path, limits)
-    with _errors_of(path, "picture"), Image.open(path) as image:
-        _check_pixels(image, limits)
+    with _open_image(path, limits) as (image, turn):
         if side is not None:
             image.draft("RGB", (2 * side, 2 * side))
-        if image.has_transparency_data:
+        if image.mode == "F":
+            raise MediaError("the picture has floating-point pixels, whose range is not known")
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's own conversion would cut at 255
+            picture = Image.fromarray((np.asarray(image).clip(0, 65_535) // 257).astype(np.uint8)).convert("RGB")
+        elif image.has_transparency_data:
             layer = image.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
         else:
             picture = image.convert("RGB")
         if side is not None:
             picture = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        return np.asarray(picture)
+        return np.asarray(picture if turn is None else picture.transpose(turn))
 
 
-def _check_pixels(image: Image.Image, limits: Limits) -> None:
-    if image.width * image.height > limits.pixels:
-        raise MediaError(f"the picture has more pixels than the limit of {limits.pixels:,}")
+_opening = Lock()  # which warnings are shown is one setting for all threads
+
+
+@contextmanager
+def _open_image(path: Path, limits: Limits) -> Iterator[tuple[Image.Image, Image.Transpose | None]]:
+    check_size(path, limits)
+    with _errors_of(path, "picture"):
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged tags, and many pixels, which are looked at below
+            image = Image.open(path, formats=FORMATS)
+            turn = _turn(image)
+        with image:
+            if image.width * image.height > limits.pixels:
+                raise MediaError(f"the picture has more pixels than the limit of {limits.pixels:,}")
+            yield image, turn
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    tags = Image.Exif()
+    try:
+        if image.format == "TIFF":  # Pillow turns these itself; looking now keeps its warnings where they are ignored
+            image.getexif()
+        tags.load(image.info.get("exif") or b"")
+    except Exception:  # whatever is wrong with the tags, the picture may be sound
+        return None
+    return UPRIGHT.get(tags.get(0x0112, 1))
 
 
 @contextmanager
@@ -93,24 +133,38 @@ def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     import av
 
     with _open_av(path, "sound", limits) as container:
-        if not container.streams.audio:
-            raise MediaError("the file has no sound track")
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        _check_sound(container)
+        resampler = av.AudioResampler(format="flt", rate=rate)  # its own mixing to mono would be 3 dB too loud
         blocks: list[NDArray[np.float32]] = []
         n_samples = 0
         for frame in container.decode(audio=0):
             for block in resampler.resample(frame):
-                blocks.append(block.to_ndarray()[0])
+                blocks.append(_mix(block))
                 n_samples += blocks[-1].size
             if n_samples > limits.seconds * rate:
                 raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
-        blocks += [block.to_ndarray()[0] for block in resampler.resample(None)]
+        blocks += [_mix(block) for block in resampler.resample(None)]
         if not sum(block.size for block in blocks):
             raise MediaError("the sound has no samples")
         samples = np.concatenate(blocks).astype(np.float32)
         if not np.isfinite(samples).all():
             raise MediaError("the sound has samples that are not numbers")
         return samples
+
+
+def _mix(block: Any) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = block.to_ndarray().reshape(-1, block.layout.nb_channels).mean(axis=1)
+    return samples
+
+
+def _check_sound(container: Any) -> None:
+    if not container.streams.audio:
+        raise MediaError("the file has no sound track")
+    if container.streams.audio[0].codec_context is None:
+        raise MediaError("the sound is in a format that is not known")
+    rate = container.streams.audio[0].rate or 0  # Hz
+    if not RATES[0] <= rate <= RATES[1]:
+        raise MediaError(f"the sound claims a sample rate outside of {RATES[0]:,} to {RATES[1]:,} Hz")
 
 
 def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray[np.uint8]:
@@ -122,7 +176,13 @@ def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray
         if stream.codec_context.width * stream.codec_context.height > limits.pixels:
             raise MediaError(f"the video has more pixels than the limit of {limits.pixels:,}")
         stream.codec_context.skip_frame = "NONKEY"
-        frames = [frame.to_ndarray(format="rgb24", width=side, height=side) for frame in container.decode(stream)]
+        frames: list[NDArray[np.uint8]] = []
+        every = 1
+        for index, frame in enumerate(container.decode(stream)):
+            if index % every == 0:
+                frames.append(frame.to_ndarray(format="rgb24", width=side, height=side))
+            if len(frames) >= 16 * n_frames:  # a video of key frames only: keep every other one from here on
+                frames, every = frames[::2], 2 * every
         if not frames:
             raise MediaError("the video has no frame that can be decoded")
         picked = np.unique(np.linspace(0, len(frames) - 1, n_frames).round().astype(int))
@@ -133,10 +193,10 @@ def check_media(path: Path, modality: str, limits: Limits) -> None:
     """Raise `MediaError` when a file's header tells that it cannot be decoded within the limits."""
     kind = KINDS[modality]
     if modality == "image":
-        check_size(path, limits)
-        with _errors_of(path, kind), Image.open(path) as image:
-            _check_pixels(image, limits)
-        return
+        with _open_image(path, limits):
+            return
     with _open_av(path, kind, limits) as container:
-        if not (container.streams.audio if modality == "audio" else container.streams.video):
-            raise MediaError(f"the file has no {kind}")
+        if modality == "audio":
+            _check_sound(container)
+        elif not container.streams.video:
+            raise MediaError("the file has no pictures")

@@ -2,7 +2,8 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -20,41 +21,52 @@ class VectorCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60.0)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS vectors"
-                " (encoder BLOB, content BLOB, vector BLOB, PRIMARY KEY (encoder, content)) WITHOUT ROWID"
-            )
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS vectors"
+                    " (encoder BLOB, content BLOB, vector BLOB, PRIMARY KEY (encoder, content)) WITHOUT ROWID"
+                )
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, sqlite3.Error) as error:
             raise DataError(
-                f"{path}: cannot be used as a vector cache ({error}); delete the file or name another with --cache"
+                f"{self.path}: cannot be used as a vector cache ({error}); delete the file or name another with --cache"
             ) from error
 
     def get(self, encoder: str, contents: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Encoder identity and content hashes → the vectors that are there, each float32 (dim,)."""
         key = _sha256(encoder)
         found = {}
-        for content in contents:
-            row = self._connection.execute(
-                "SELECT vector FROM vectors WHERE encoder = ? AND content = ?", (key, content)
-            ).fetchone()
-            if row is not None:
-                found[content] = np.frombuffer(row[0], dtype="<f4")
+        with self._errors():
+            for content in contents:
+                row = self._connection.execute(
+                    "SELECT vector FROM vectors WHERE encoder = ? AND content = ?", (key, content)
+                ).fetchone()
+                if row is not None:
+                    found[content] = np.frombuffer(row[0], dtype="<f4")
         return found
 
     def put(self, encoder: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Keep these vectors, content hash → float32 (dim,), for this encoder identity."""
         key = _sha256(encoder)
         rows = [(key, content, vector.astype("<f4").tobytes()) for content, vector in vectors.items()]
-        with self._connection:
+        with self._errors(), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
     def __len__(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+        with self._errors():
+            return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""

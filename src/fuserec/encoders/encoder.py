@@ -17,7 +17,7 @@ from fuserec import registry
 from fuserec.data.catalog import Column
 from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.embeddings import Embeddings
-from fuserec.data.media import Limits
+from fuserec.data.media import Limits, check_size
 from fuserec.encoders.cache import VectorCache
 from fuserec.errors import MediaError, OptionError
 
@@ -97,7 +97,7 @@ def encode(
 
 
 def default_encoders() -> dict[str, Encoder]:
-    """Modality → encoder: with pretrained weights where the extra `[pretrained]` is installed, without weights elsewhere."""
+    """Modality → encoder: with pretrained weights where the extra `[pretrained]` is installed, without elsewhere."""
     from fuserec.encoders.pretrained import available
 
     text, image = ("MiniLM", "EfficientNetLite0") if available() else ("TfidfText", "ColorTexture")
@@ -135,7 +135,7 @@ class _ColumnRun:
             hashes = {row: key for row, key in zip(rows, pool.map(self._hash, rows), strict=True) if key is not None}
             identity = self.encoder.identity()
             rows_of = {key: row for row, key in hashes.items()}  # one row stands for all rows of the same content
-            known = self.cache.get(identity, rows_of) if self.cache else {}
+            known = {} if self.cache is None else self.cache.get(identity, rows_of)
             todo = [(key, row) for key, row in rows_of.items() if key not in known]
             done = len(rows_of) - len(todo)
             self.on_progress(self.column.name, done, len(rows_of))
@@ -143,7 +143,7 @@ class _ColumnRun:
             batches = [todo[start : start + size] for start in range(0, len(todo), size)]
             try:
                 for batch, made in zip(batches, pool.map(self._encode_batch, batches), strict=True):
-                    if self.cache and made:
+                    if self.cache is not None and made:
                         self.cache.put(identity, made)
                     known.update(made)
                     done += len(batch)
@@ -172,12 +172,16 @@ class _ColumnRun:
     def _hash(self, row: int) -> bytes | None:
         if not self.reads_files:
             return hashlib.sha256((self.column.values[row] or "").encode()).digest()
+        path = self._path(row)
         try:
-            with self._path(row).open("rb") as file:
+            check_size(path, self.limits)
+            with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
+        except MediaError as error:
+            self._leave_out(row, str(error))
         except OSError as error:
             self._leave_out(row, error.strerror or "cannot be read")
-            return None
+        return None
 
     def _encode_batch(self, batch: list[tuple[bytes, int]]) -> dict[bytes, NDArray[np.float32]]:
         keys, decoded = [], []

@@ -1,0 +1,5 @@
+"""`python -m fuserec` is `fuserec`."""
+
+from fuserec.cli import main
+
+main()

