@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fuserec.data.dataset import Dataset, Split
+from fuserec.data.dataset import Dataset
 from fuserec.encoders.cache import VectorCache
 from fuserec.evaluation import evaluate
 from fuserec.recipe import Recipe
@@ -47,7 +47,7 @@ def run_demo(
     assert first is not None  # seeds >= 1 is checked by Report.pool
     report = Report.pool(reports)
     models, split = first
-    return Demo(replace(report, notes=conclusions(report)), _shown(split), models[report.chosen])
+    return Demo(replace(report, notes=conclusions(report)), split.train, models[report.chosen])
 
 
 def conclusions(report: Report) -> tuple[str, ...]:
@@ -63,8 +63,5 @@ def _sentence(report: Report, label: str, other: str) -> str:
     gained = report.difference(label, other)
     low, high = gained.low or 0.0, gained.high or 0.0
     verb = "beats" if low > 0 else "loses to" if high < 0 else "cannot be told from"
-    return f"{label} {verb} {other}: {gained.mean:+.4f} {report.select_by}@{report.k}, 95 % interval [{low:+.4f}, {high:+.4f}]."
-
-
-def _shown(split: Split) -> Dataset:
-    return split.train.with_set_aside(())
+    metric = f"{report.select_by}@{report.k}"
+    return f"{label} {verb} {other}: {gained.mean:+.4f} {metric}, 95 % interval [{low:+.4f}, {high:+.4f}]."

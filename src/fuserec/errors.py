@@ -52,6 +52,6 @@ class MissingExtraError(FuserecError, ImportError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A misspelt word and the known ones → `"; did you mean 'x'?"`, or an empty string when nothing is close."""
+    """A misspelt word and the known ones → `"; did you mean 'x'?"`, or a full stop when nothing is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."

@@ -14,17 +14,17 @@ PerUser = NDArray[np.float64]  # (n_users,)
 
 def recall(hits: Hits, n_relevant: Counts) -> PerUser:
     """The share of the relevant items that is among the k (Manning 2008, eq. 8.2)."""
-    return np.asarray(hits.sum(axis=1) / n_relevant, dtype=np.float64)
+    return np.asarray(np.count_nonzero(hits, axis=1) / n_relevant)
 
 
 def precision(hits: Hits, n_relevant: Counts) -> PerUser:
     """The share of the k ranks that holds a relevant item (Manning 2008, eq. 8.1)."""
-    return np.asarray(hits.sum(axis=1) / hits.shape[1], dtype=np.float64)
+    return np.asarray(np.count_nonzero(hits, axis=1) / hits.shape[1])
 
 
 def hit_rate(hits: Hits, n_relevant: Counts) -> PerUser:
     """1 where a relevant item is among the k, else 0 (Deshpande and Karypis 2004, eq. 8)."""
-    return hits.any(axis=1).astype(np.float64)
+    return np.asarray(np.any(hits, axis=1), dtype=np.float64)
 
 
 def ndcg(hits: Hits, n_relevant: Counts) -> PerUser:

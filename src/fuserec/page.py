@@ -79,7 +79,7 @@ def write_page(
     set_aside: Sequence[SetAside] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `report.html`: table with intervals as bars, example users with pictures, what was set aside, how it was made."""
+    """Write the page: the table, example users with pictures, what was set aside, how it was made."""
     environment = Environment(
         loader=PackageLoader("fuserec", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

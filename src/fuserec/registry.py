@@ -81,5 +81,8 @@ def make(kind: str, name: str, options: dict[str, Any] | None = None) -> Any:
     try:
         return TypeAdapter(component).validate_python(options or {})
     except ValidationError as error:
-        found = "; ".join(f"{fault['loc'][0]} = {fault['input']!r}: {fault['msg']}" for fault in error.errors())
+        found = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or name} = {fault['input']!r}: {fault['msg']}"
+            for fault in error.errors()
+        )
         raise OptionError(f"{name}: {found}") from None

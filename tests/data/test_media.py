@@ -1,88 +1,17 @@
-"""Media files → arrays, or a `MediaError` that says what is wrong; never anything else, and no other file is opened."""
+"""Media files → arrays, or a `MediaError` that says what is wrong."""
 
 import struct
 import time
-import tracemalloc
-import warnings
 import wave
-import zlib
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
+from rendered import LIMITS, RATE, clip, noise, tone, write_av, write_wav
 
 from fuserec.data.media import Limits, check_media, read_audio, read_frames, read_image
 from fuserec.errors import MediaError
-
-LIMITS = Limits(seconds=60.0, pixels=10_000_000)
-RATE = 16_000
-
-
-def tone(seconds=0.5, hz=440.0, rate=RATE):
-    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
-
-
-def write_wav(path, samples, rate=RATE, width=2):
-    """samples: float (n,) or (n, channels) in [-1, 1]."""
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    whole = np.round(samples * (2 ** (8 * width - 1) - 1)).astype("<i4")
-    data = whole.reshape(-1, 1).view("u1")[:, :width].tobytes()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(samples.shape[1])
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(data)
-    return path
-
-
-def write_av(path, codec=None, samples=None, frames=None, rate=RATE):
-    with av.open(str(path), "w") as container:
-        streams = []
-        if frames is not None:
-            video = container.add_stream("mpeg4", rate=10)
-            video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
-            streams.append(video)
-        if samples is not None:
-            audio = container.add_stream(codec or "aac", rate=rate, layout="mono")
-            streams.append(audio)
-        for frame in frames if frames is not None else ():
-            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        if samples is not None:
-            sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-            sound.sample_rate = rate
-            resampler = av.AudioResampler(
-                format=audio.format, layout="mono", rate=rate, frame_size=audio.frame_size or 0
-            )
-            for block in [*resampler.resample(sound), *resampler.resample(None)]:
-                container.mux(audio.encode(block))
-        for stream in streams:
-            container.mux(stream.encode(None))
-    return path
-
-
-def clip(n_frames=10):
-    rng = np.random.default_rng(1)
-    return rng.integers(0, 256, (n_frames, 64, 64, 3), dtype=np.uint8)
-
-
-def noise(height=40, width=30):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def bomb(path, side=30_000):
-    """A sound PNG of side x side black pixels, in about 100 KB."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    squeeze = zlib.compressobj(9)
-    row = bytes(1 + side // 8)
-    data = b"".join(squeeze.compress(row) for _ in range(side)) + squeeze.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
-    return path
-
 
 # Pictures
 
@@ -165,28 +94,6 @@ def test_a_photo_stands_upright(tmp_path, name, orientation):
 def test_broken_tags_do_not_cost_the_picture(tmp_path):
     Image.fromarray(noise()).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\xff\xff\xff\xff")
     assert read_image(tmp_path / "a.jpg", LIMITS).shape == (40, 30, 3)
-
-
-def test_a_pixel_bomb_is_refused_before_it_is_decoded(tmp_path):
-    path = bomb(tmp_path / "bomb.png")
-    assert path.stat().st_size < 200_000
-    tracemalloc.start()
-    start = time.perf_counter()
-    for read in (lambda: read_image(path, Limits()), lambda: check_media(path, "image", Limits())):
-        with pytest.raises(MediaError, match="more pixels than the limit"):
-            read()
-    assert time.perf_counter() - start < 1
-    assert tracemalloc.get_traced_memory()[1] < 5e6
-    tracemalloc.stop()
-
-
-def test_more_pixels_than_the_limit_without_a_warning(tmp_path):
-    path = bomb(tmp_path / "large.png", side=10_000)  # between once and twice Pillow's own limit
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with pytest.raises(MediaError, match="limit of 50,000,000"):
-            read_image(path, Limits())
-    assert not caught
 
 
 def test_what_is_no_picture_is_refused(tmp_path):
@@ -329,29 +236,6 @@ def test_samples_that_are_not_numbers_are_refused(tmp_path):
         read_audio(tmp_path / "nan.wav", LIMITS, RATE)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mp3", "a.m3u8", "a.wav", "a.txt"])
-def test_a_playlist_does_not_open_other_files(tmp_path, name):
-    write_wav(tmp_path / "secret.wav", tone())
-    write_av(tmp_path / "secret.ts", "mp2", tone(), frames=clip())
-    playlists = [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n",
-        "ffconcat version 1.0\nfile secret.wav\n",
-        "ffconcat version 1.0\nfile 'secret.ts'\n",
-        f"#EXTM3U\n#EXTINF:1,\nfile://{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>secret.ts</BaseURL></MPD>',
-        f"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 1234 RTP/AVP 0\na=control:{tmp_path}/secret.ts\n",
-    ]
-    for playlist in playlists:
-        (tmp_path / name).write_text(playlist)
-        for read in (
-            lambda p: read_audio(p, LIMITS, RATE),
-            lambda p: read_frames(p, LIMITS, 2, 16),
-            lambda p: check_media(p, "audio", LIMITS),
-        ):
-            with pytest.raises(MediaError, match="cannot be decoded"):
-                read(tmp_path / name)
-
-
 # Videos
 
 
@@ -385,56 +269,3 @@ def test_what_is_no_video_is_refused(tmp_path):
             read_frames(tmp_path / name, LIMITS, 2, 16)
     with pytest.raises(MediaError, match="more pixels than the limit"):
         read_frames(tmp_path / "a.mp4", Limits(pixels=1_000), 2, 16)
-
-
-# Damage
-
-
-def mutations(whole, n, seed):
-    rng = np.random.default_rng(seed)
-    for _ in range(n):
-        damaged = bytearray(whole)
-        for _ in range(rng.integers(1, 9)):
-            reach = min(len(whole), 400) if rng.random() < 0.6 else len(whole)  # headers more often than the rest
-            damaged[rng.integers(reach)] = rng.integers(256)
-        yield bytes(damaged[: rng.integers(1, len(whole))] if rng.random() < 0.2 else damaged)
-
-
-@pytest.mark.parametrize("kind", ["png", "jpg", "tiff", "gif", "wav", "mp4"])
-def test_a_damaged_file_is_read_or_refused(tmp_path, kind, capfd):
-    path = tmp_path / f"a.{kind}"
-    if kind == "wav":
-        write_wav(path, tone(0.25))
-    elif kind == "mp4":
-        write_av(path, samples=tone(), frames=clip(5))
-    else:
-        Image.fromarray(noise()).save(path)
-
-    def image():
-        assert read_image(path, LIMITS, 32).shape == (32, 32, 3)
-
-    def audio():
-        assert read_audio(path, LIMITS, RATE).ndim == 1
-
-    def video():
-        assert read_frames(path, LIMITS, 2, 32).shape[1:] == (32, 32, 3)
-
-    reads = {"wav": [audio], "mp4": [audio, video]}.get(kind, [image])
-    outcomes = {"read": 0, "refused": 0}
-    whole = path.read_bytes()
-    start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for damaged in mutations(whole, 300 if kind in ("png", "wav", "mp4") else 100, seed=3):
-            path.write_bytes(damaged)
-            for read in reads:
-                try:
-                    read()
-                    outcomes["read"] += 1
-                except MediaError:
-                    outcomes["refused"] += 1
-    assert not caught
-    assert time.perf_counter() - start < 20
-    assert outcomes["refused"] > 10
-    if kind != "tiff":  # libtiff writes to standard error by itself
-        assert capfd.readouterr() == ("", "")

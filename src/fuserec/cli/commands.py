@@ -43,8 +43,8 @@ def demo(
     from fuserec.demo import run_demo
     from fuserec.page import examples, write_page
 
-    with console.working("starting") as steps:
-        shown = run_demo(folder, seeds=seeds, on_progress=steps)
+    with console.working("starting") as tell:
+        shown = run_demo(folder, seeds=seeds, on_progress=tell)
     report = folder / "report.html"
     users = [int(user) for user in shown.model.seen_.getnnz(axis=1).argsort()[-4:]]
     write_page(
@@ -191,8 +191,8 @@ def evaluate(
     parts = plan.split.split(steps.cleaned(plan, source))
     parts = parts._replace(train=steps.encoded(plan, parts.train, source, cache))
     candidates = plan.models_for(parts.train)
-    with console.working("evaluating") as steps:
-        result = run(candidates, parts, k=k, on_progress=steps)
+    with console.working("evaluating") as tell:
+        result = run(candidates, parts, k=k, on_progress=tell)
     if report is not None:
         users = [int(user) for user in parts.test.seen.getnnz(axis=1).argsort()[-4:]]
         shown = examples(candidates[result.chosen], users)

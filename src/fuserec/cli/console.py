@@ -49,7 +49,7 @@ class Bars:
 
 @contextmanager
 def progress(verb: str) -> Iterator[Bars]:
-    """`with progress("encoding ") as bars:` bars(name, done, total) → bars with items/s and time left, on standard error."""
+    """`with progress("encoding ") as bars:` bars(name, done, total) → bars with items/s and time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=not err.is_terminal) as shown:
         yield Bars(shown, verb)

@@ -146,7 +146,7 @@ def first_line(component: Any) -> str:
 
 
 def coverage(dataset: Dataset, checked: Dataset) -> dict[str, dict[str, Any]]:
-    """A dataset, and the same after `clean` → column → modality, and how many items have it, lack it, have it broken."""
+    """A dataset, and the same after `clean` → column → modality, and how often it is usable, missing, broken."""
     columns = {}
     for name, column in dataset.catalog.columns.items():
         given, usable = int(column.present.sum()), int(checked.catalog.columns[name].present.sum())

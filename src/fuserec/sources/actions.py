@@ -1,0 +1,274 @@
+"""What users did: a table of interactions, or one table that tells about users and items at once."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from posixpath import normpath
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fuserec.data.catalog import MEDIA, Catalog, Column
+from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.ids import Ids
+from fuserec.data.interactions import MILLISECONDS, Interactions
+from fuserec.errors import DataError
+from fuserec.sources.formats import read_table
+from fuserec.sources.roles import ActionRoles, Settings, action_roles, guessed, modalities, read_settings
+
+Note = Callable[[str], None]
+LABELS = {
+    **{"train": 0, "training": 0, "0": 0},
+    **{"validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1},
+    **{"test": 2, "testing": 2, "2": 2},
+}
+LEAVES = "the path leaves the dataset folder"
+IS_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://|data:)")
+SAMPLE = 200  # so many paths of a column are looked up when its subfolder is guessed
+
+
+def silent(line: str) -> None:
+    """Takes a note and does nothing with it."""
+
+
+def interactions_of(
+    frame: pl.DataFrame, roles: ActionRoles, items: Ids, file: str
+) -> tuple[Ids, Interactions, list[SetAside]]:
+    """Table of String columns, its roles, the items → users in order of appearance, interactions, what was set aside.
+
+    Raises `DataError` when nothing is left, for times in milliseconds, and for an unknown split label.
+    """
+    user, item = frame[roles.user], frame[roles.item]
+    names = pl.Series(list(items), dtype=pl.String)
+    item_rows = item.replace_strict(names, pl.arange(0, len(names), eager=True), default=None, return_dtype=pl.Int64)
+    checks: list[tuple[str, pl.Series, pl.Series]] = [
+        ("empty user id", user.is_null(), user),
+        ("empty item id", item.is_null(), item),
+        ("unknown item", item_rows.is_null(), item),
+    ]
+    if item_rows.null_count() == frame.height:
+        raise DataError(
+            f"{file}: none of the {frame.height:,} rows names a known item; found {item[0]!r} in row 1; "
+            f"expected ids like {', '.join(map(repr, items[:3]))}; check which columns hold the item ids"
+        )
+    ratings = times = splits = None
+    if roles.rating:
+        text = frame[roles.rating]
+        rating = text.str.strip_chars().cast(pl.Float64, strict=False).cast(pl.Float32)
+        checks.append(("rating is not a finite number", ~rating.is_finite().fill_null(False), text))
+        ratings = rating
+    if roles.time:
+        text = frame[roles.time]
+        time = _seconds(text, roles, file)
+        checks.append(("missing time", text.is_null(), text))
+        checks.append(("time is neither unix seconds nor an ISO date", time.is_null(), text))
+        times = time
+    if roles.split:
+        splits = _split(frame[roles.split], roles.split, file)
+    cause = np.full(frame.height, -1, dtype=np.int8)
+    for index, (_, bad, _) in reversed(list(enumerate(checks))):
+        cause[bad.to_numpy()] = index  # the first cause that applies is the one told
+    gone = np.flatnonzero(cause >= 0)
+    aside = [
+        SetAside(
+            "read", "interaction", f"{file} row {row + 1}", checks[cause[row]][0], checks[cause[row]][2][row] or ""
+        )
+        for row in gone.tolist()
+    ]
+    if len(gone) == frame.height:
+        raise DataError(f"{file}: no row can be used; expected at least one. The first: {aside[0]}")
+    kept = pl.Series(cause < 0)
+    user = user.filter(kept)
+    users = Ids(user.unique(maintain_order=True).to_list(), "user")
+    user_rows = user.replace_strict(
+        pl.Series(list(users), dtype=pl.String), pl.arange(0, len(users), eager=True), return_dtype=pl.Int64
+    )
+
+    def pick(series: pl.Series | None) -> NDArray[np.generic] | None:
+        return None if series is None else series.filter(kept).to_numpy()
+
+    arrays = {"ratings": pick(ratings), "times": pick(times), "splits": pick(splits)}
+    return users, Interactions(user_rows.to_numpy(), item_rows.filter(kept).to_numpy(), **arrays), aside  # type: ignore[arg-type]
+
+
+def _seconds(text: pl.Series, roles: ActionRoles, file: str) -> pl.Series:
+    number = text.str.strip_chars().cast(pl.Float64, strict=False)
+    number = number.set(~number.is_finite().fill_null(False), None)
+    if roles.time_unit == "ms":
+        number = number / 1000
+    late = number.is_not_null() & (number.abs() > MILLISECONDS)
+    if late.any():
+        row = late.arg_true()[0]
+        fix = (
+            'write time_unit = "ms" under [interactions] in dataset.toml'
+            if roles.time_unit == "s"
+            else "divide the column until it is unix seconds"
+        )
+        raise DataError(
+            f"{file} row {row + 1}: time {text[row]} looks like {'milliseconds' if roles.time_unit == 's' else 'less'}; "
+            f"expected unix seconds; {fix}"
+        )
+    seconds = number.floor().cast(pl.Int64)
+    dates = text.filter(number.is_null() & text.is_not_null()).unique()
+    if dates.is_empty():
+        return seconds
+    parsed = pl.Series([_iso_seconds(date) for date in dates], dtype=pl.Int64)
+    if seconds.null_count() == len(seconds) and parsed.null_count() == len(parsed):
+        row = text.is_not_null().arg_true()[0]
+        raise DataError(
+            f"{file} row {row + 1}: time {text[row]!r} cannot be read; expected unix seconds or an ISO date such as "
+            "2024-05-31T12:00:00Z; rewrite the column, or name another one as [interactions] time in dataset.toml"
+        )
+    return seconds.fill_null(text.replace_strict(dates, parsed, default=None, return_dtype=pl.Int64))
+
+
+def _iso_seconds(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() // 1)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _split(labels: pl.Series, column: str, file: str) -> pl.Series:
+    known = list(LABELS)
+    plain = labels.str.strip_chars().str.to_lowercase()
+    splits = plain.replace_strict(known, list(LABELS.values()), default=None, return_dtype=pl.Int8)
+    if splits.null_count():
+        row = splits.is_null().arg_true()[0]
+        raise DataError(
+            f"{file} row {row + 1}: unknown split {labels[row] or ''!r} in column {column!r}; expected train; "
+            "validation, valid, val or dev; test; or 0, 1, 2"
+        )
+    return splits
+
+
+def item_columns(
+    frame: pl.DataFrame, roles: Mapping[str, str], root: Path, file: str, rows: Sequence[int], media: str, note: Note
+) -> tuple[dict[str, Column], list[SetAside]]:
+    """Table with a row per item, column → modality → the columns of a catalog, and the paths that were set aside.
+
+    rows: the row of each item in the file, from 0; media: the folder below `root` that paths are relative to
+    """
+    columns: dict[str, Column] = {}
+    aside: list[SetAside] = []
+    for name, modality in roles.items():
+        values = frame[name].to_list()
+        if modality in MEDIA:
+            values, bad, subfolder = media_paths(values, root, media)
+            if subfolder:
+                note(f"{file}: the files of {name} are in {subfolder}/")
+            aside += [
+                SetAside("read", modality, f"{file} row {rows[row] + 1}", reason, frame[name][row])
+                for row, reason in bad.items()
+            ]
+        columns[name] = Column(name, modality, tuple(values))
+    return columns, aside
+
+
+def media_paths(
+    values: Sequence[str | None], root: Path, media: str = ""
+) -> tuple[list[str | None], dict[int, str], str]:
+    """Paths as written → paths below `root` or None, row → why it became None, and the subfolder that was found.
+
+    No path that leaves `root`, by itself or by a symbolic link, is kept or opened. Files need not exist.
+    """
+    paths: list[str | None] = []
+    bad: dict[int, str] = {}
+    for row, value in enumerate(values):
+        path, reason = _below(value, media) if value is not None else (None, "")
+        paths.append(path)
+        if reason:
+            bad[row] = reason
+    subfolder = "" if media else _subfolder([path for path in paths if path][:SAMPLE], root)
+    real_root = os.path.realpath(root)
+    safe: dict[str, bool] = {}
+    for row, path in enumerate(paths):
+        if path is None:
+            continue
+        placed = f"{subfolder}/{path}" if subfolder else path
+        full = os.path.join(real_root, placed)
+        parent = os.path.dirname(full)
+        if parent not in safe:
+            safe[parent] = _is_below(parent, real_root)
+        kept = safe[parent] and (not os.path.islink(full) or _is_below(full, real_root))
+        paths[row] = placed if kept else None
+        if not kept:
+            bad[row] = LEAVES
+    return paths, dict(sorted(bad.items())), subfolder
+
+
+def _below(value: str, media: str) -> tuple[str | None, str]:
+    path = value.strip().replace("\\", "/")
+    if IS_URL.match(path):
+        return None, "a URL; download the file first"
+    if "\0" in path:
+        return None, "not a file name"
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return None, LEAVES
+    path = normpath(f"{media}/{path}" if media else path)
+    return (None, LEAVES) if path.split("/")[0] in ("..", "") else (path, "")
+
+
+def _is_below(path: str, real_root: str) -> bool:
+    real = os.path.realpath(path)
+    return real == real_root or real.startswith(real_root.rstrip(os.sep) + os.sep)
+
+
+def _subfolder(sample: Sequence[str], root: Path) -> str:
+    if not sample or any(os.path.lexists(root / path) for path in sample):
+        return ""
+    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
+    counts = {name: sum(os.path.lexists(root / name / path) for path in sample) for name in folders if name[0] != "."}
+    best = max(counts, key=lambda name: counts[name], default="")
+    return best if counts.get(best) else ""
+
+
+def read_actions(file: Path, note: Note = silent, settings: Settings | None = None) -> Dataset:
+    """Table with one row per user action, telling of the item as well → the dataset.
+
+    What an item says is the first value that is not empty among its rows. A `dataset.toml` beside the file is heeded.
+    """
+    settings = read_settings(file.parent) if settings is None else settings
+    frame = read_table(file, settings.encoding)
+    roles = action_roles(frame.columns, settings.interactions, file.name)
+    taken = {
+        **{roles.user: "user", roles.item: "item"},
+        **{getattr(roles, role): role for role in ("rating", "time", "split") if getattr(roles, role)},
+    }
+    found, left_out = modalities(frame, settings.items, file.name, list(taken))
+    note(f"guessed {file.name}: {guessed(taken | found, left_out)}")
+    table = frame.with_row_index("\0row").filter(pl.col(roles.item).is_not_null())
+    if table.is_empty():
+        raise DataError(f"{file.name}: no row has an item id in column {roles.item!r}; expected one in each row")
+    first = table.group_by(roles.item, maintain_order=True).agg(
+        pl.col("\0row").first(), *(pl.col(name).drop_nulls().first() for name in found)
+    )
+    items = Ids(first[roles.item].to_list())
+    columns, aside = item_columns(
+        first, found, file.parent, file.name, first["\0row"].to_list(), settings.items.get("media", ""), note
+    )
+    users, interactions, more = interactions_of(frame, roles, items, file.name)
+    aside = [*_differing(table, first, roles.item, found, file.name), *aside, *more]
+    catalog = Catalog(items, columns, file.parent.absolute())
+    return Dataset(settings.top.get("name", file.stem), catalog, users, interactions, set_aside=tuple(aside))
+
+
+def _differing(
+    table: pl.DataFrame, first: pl.DataFrame, item: str, columns: Iterable[str], file: str
+) -> list[SetAside]:
+    told = table.join(first, on=item, how="left", suffix="\0first", maintain_order="left")
+    found = [
+        told.filter(pl.col(name) != pl.col(f"{name}\0first")).select(item, "\0row", pl.col(name).alias("\0value"))
+        for name in columns
+    ]
+    if not found:
+        return []
+    each = pl.concat(found).sort("\0row", maintain_order=True).unique(item, keep="first", maintain_order=True)
+    return [
+        SetAside("read", "item", f"{file} row {row + 1}", "differs from the item's first row", value)
+        for row, value in zip(each["\0row"], each["\0value"], strict=True)
+    ]

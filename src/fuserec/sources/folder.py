@@ -1,0 +1,220 @@
+"""Dataset folders: tables of items and interactions, media files and vectors → Dataset."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fuserec.data.catalog import MODALITIES, Catalog
+from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.embeddings import Embeddings
+from fuserec.data.ids import Ids
+from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.sources.actions import Note, interactions_of, item_columns, read_actions, silent
+from fuserec.sources.formats import SUFFIXES, read_table
+from fuserec.sources.roles import Settings, action_roles, guessed, item_id, modalities, read_settings
+
+ITEMS, INTERACTIONS = ("items",), ("interactions", "ratings", "events")
+
+
+def read(path: str | Path, *, on_note: Callable[[str], None] | None = None) -> Dataset:
+    """Dataset folder, or one table with a row per user action → the dataset.
+
+    on_note: takes lines about what was guessed. What cannot be used is in the dataset's `set_aside`.
+    """
+    place, note = Path(path), on_note or silent
+    if place.is_file() and place.name != "dataset.toml":
+        return read_actions(place, note)
+    folder = place.parent if place.is_file() else place
+    if not folder.is_dir():
+        raise DataError(f"no folder and no file {place}; expected a dataset folder or a table; check the name")
+    settings = read_settings(folder)
+    items_file = _table(folder, settings.items.get("file"), ITEMS, "items")
+    actions_file = _table(folder, settings.interactions.get("file"), INTERACTIONS, "interactions")
+    aside: list[SetAside] = []
+
+    catalog, rows, id_column = _catalog(folder, items_file, settings, note, aside)
+    frame = read_table(actions_file, settings.encoding)
+    roles = action_roles(frame.columns, settings.interactions, actions_file.name, id_column)
+    if not settings.names_ids:
+        frame = _whole(frame, [roles.user, roles.item], actions_file.name, note)
+    taken = {roles.user: "user", roles.item: "item"}
+    taken |= {str(getattr(roles, role)): role for role in ("rating", "time", "split") if getattr(roles, role)}
+    if not {"user", "item"} <= settings.interactions.keys():
+        left_out = {column: "" for column in frame.columns if column not in taken}
+        note(f"guessed {actions_file.name}: {guessed(taken, left_out)}")
+    users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name)
+    aside += more
+
+    vectors = _vectors(folder, settings, catalog, rows, aside)
+    name = settings.top.get("name") or folder.resolve().name
+    return Dataset(name, catalog, users, interactions, vectors, tuple(aside))
+
+
+def _table(folder: Path, told: str | None, names: tuple[str, ...], section: str) -> Path:
+    if told is not None:
+        return _inside(folder, told, f"[{section}] file")
+    found = [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
+    found = [file for file in found if file.is_file()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"{folder} holds {' and '.join(file.name for file in found)}; expected one table of {section}; "
+            f'write file = "{found[0].name}" under [{section}] in dataset.toml'
+        )
+    tables = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    raise DataError(
+        f"{folder} has no table of {section}; tables found: {', '.join(tables) or 'none'}; expected "
+        f"{' or '.join(names)} as {', '.join(SUFFIXES)}; name yours as [{section}] file in dataset.toml"
+        + (f", or, if {tables[0]} has a row per user action, read that file" if len(tables) == 1 else "")
+    )
+
+
+def _inside(folder: Path, told: str, key: str) -> Path:
+    file = folder / told.replace("\\", "/")
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"dataset.toml: {key} = {told!r} leaves the dataset folder; put the file inside of it")
+    if not file.is_file():
+        raise DataError(f"dataset.toml: {key} = {told!r}, but there is no such file in {folder}")
+    return file
+
+
+def _whole(frame: pl.DataFrame, columns: list[str], file: str, note: Note) -> pl.DataFrame:
+    """Ids that are all written "1.0", as floats are, become "1"."""
+    for column in columns:
+        if frame[column].str.contains(r"^\d+\.0$").all() and frame[column].null_count() < frame.height:
+            note(f"{file}: the ids in {column} end in .0, which is left out")
+            frame = frame.with_columns(pl.col(column).str.strip_suffix(".0"))
+    return frame
+
+
+def _catalog(
+    folder: Path, file: Path, settings: Settings, note: Note, aside: list[SetAside]
+) -> tuple[Catalog, NDArray[np.int64], str]:
+    frame = read_table(file, settings.encoding)
+    column = item_id(frame.columns, settings.items, file.name)
+    roles, left_out = modalities(frame, settings.items, file.name, [column])
+    if not {"id", "text", "image", "audio", "video"} <= settings.items.keys():
+        note(f"guessed {file.name}: {guessed({column: 'id'} | roles, left_out)}")
+    if not settings.names_ids:
+        frame = _whole(frame, [column], file.name, note)
+    ids = frame[column]
+    again = ~ids.is_first_distinct()
+    for bad, reason in ((ids.is_null(), "empty item id"), (again & ids.is_not_null(), "duplicate item id")):
+        aside += [
+            SetAside("read", "item", f"{file.name} row {row + 1}", reason, ids[row] or "") for row in bad.arg_true()
+        ]
+    kept = ~(ids.is_null() | again)
+    if not kept.any():
+        raise DataError(f"{file.name}: no row has an id in column {column!r}; expected one in each row")
+    rows = kept.arg_true().to_numpy().astype(np.int64)
+    frame = frame.filter(kept)
+    columns, bad_paths = item_columns(
+        frame, roles, folder, file.name, rows.tolist(), settings.items.get("media", ""), note
+    )
+    aside += bad_paths
+    return Catalog(Ids(frame[column].to_list()), columns, folder.absolute()), rows, column
+
+
+def _vectors(
+    folder: Path, settings: Settings, catalog: Catalog, rows: NDArray[np.int64], aside: list[SetAside]
+) -> dict[str, Embeddings]:
+    files: dict[str, tuple[Path, str | None]] = {}
+    for name, told in settings.vectors.items():
+        if "file" not in told:
+            raise DataError(f'dataset.toml: [vectors.{name}] names no file; write file = "vectors/{name}.npy"')
+        modality = told.get("modality")
+        if modality not in (None, *MODALITIES):
+            raise OptionError(
+                f"dataset.toml: [vectors.{name}] modality = {modality!r}{did_you_mean(str(modality), MODALITIES)} "
+                f"Expected one of {', '.join(MODALITIES)}."
+            )
+        files[name] = _inside(folder, told["file"], f"[vectors.{name}] file"), modality
+    told_files = {file.resolve() for file, _ in files.values()}
+    if (folder / "vectors").is_dir():
+        for file in sorted((folder / "vectors").iterdir()):
+            if file.suffix.lower() in (".npy", ".parquet") and file.resolve() not in told_files:
+                files.setdefault(
+                    file.stem, (_inside(folder, f"vectors/{file.name}", f"[vectors.{file.stem}] file"), None)
+                )
+    result: dict[str, Embeddings] = {}
+    for name, (file, modality) in files.items():
+        if file.suffix.lower() == ".parquet":
+            table = _vector_table(file, catalog.ids, aside)
+        else:
+            table = read_array(file)
+            expected = int(rows[-1]) + 1 if len(rows) else 0
+            if len(table) < expected or (len(table) != expected and len(table) != _n_rows(aside, rows)):
+                raise DataError(
+                    f"{file.name} has the shape {table.shape}; expected ({_n_rows(aside, rows)}, dim): "
+                    "one row for each row of the table of items, in its order"
+                )
+            table = table[rows]
+        column = catalog.columns.get(name)
+        guess = name if name in MODALITIES else column.modality if column else "vector"
+        result[name] = given(table, file.name, modality or guess)
+    return result
+
+
+def _n_rows(aside: list[SetAside], rows: NDArray[np.int64]) -> int:
+    return len(rows) + sum(entry.what == "item" for entry in aside)
+
+
+def read_array(file: Path) -> NDArray[np.float32]:
+    """.npy file → float32 (n, dim); a `DataError` for pickles, other shapes and what is not numbers."""
+    try:
+        table = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(
+            f"{file.name} cannot be read as an array of numbers ({error}); save it with numpy.save"
+        ) from None
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu" or table.shape[1] == 0:
+        found = f"{table.shape} of {table.dtype}" if isinstance(table, np.ndarray) else "an archive of arrays"
+        raise DataError(f"{file.name} holds {found}; expected numbers of the shape (n_items, dim)")
+    return table.astype(np.float32)
+
+
+def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.float32]:
+    try:
+        frame = pl.read_parquet(file, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{file.name} cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+    if not {"item_id", "vector"} <= set(frame.columns) or not frame["vector"].dtype.is_nested():
+        raise DataError(
+            f"{file.name} has the columns {', '.join(frame.columns)}; expected item_id, and vector as lists of numbers"
+        )
+    vectors = frame["vector"].cast(pl.List(pl.Float32), strict=False)
+    lengths = vectors.list.len().drop_nulls().unique()
+    if len(lengths) != 1 or not lengths[0]:
+        raise DataError(f"{file.name}: vectors of the lengths {lengths.sort().to_list()}; expected one length for all")
+    table = np.full((len(ids), lengths[0]), np.nan, dtype=np.float32)
+    names = frame["item_id"].cast(pl.String)
+    rows = ids.rows(names)
+    again = (~names.is_first_distinct()).to_numpy()
+    for bad, reason in ((rows < 0, "unknown item"), (again & (rows >= 0), "duplicate item id")):
+        aside += [
+            SetAside("read", "vector", f"{file.name} row {row + 1}", reason, names[row] or "")
+            for row in np.flatnonzero(bad).tolist()
+        ]
+    kept = (rows >= 0) & ~again & vectors.is_not_null().to_numpy()
+    if kept.any():
+        numbers = vectors.filter(pl.Series(kept)).explode().cast(pl.Float32).fill_null(np.nan)
+        table[rows[kept]] = numbers.to_numpy().reshape(-1, lengths[0])
+    return table
+
+
+def given(table: NDArray[np.float32], file: str, modality: str) -> Embeddings:
+    """Numbers (n_items, dim) from a file, a row of NaN where an item has none → Embeddings; else NaN is a `DataError`."""
+    absent = np.isnan(table).all(axis=1)
+    bad = ~np.isfinite(table).all(axis=1) & ~absent
+    if bad.any():
+        row = int(bad.argmax())
+        column = int((~np.isfinite(table[row])).argmax())
+        raise DataError(
+            f"{file} row {row + 1}: {table[row, column]} in place {column + 1}; expected finite numbers, "
+            "or a whole row of NaN where an item has no vector"
+        )
+    return Embeddings(np.nan_to_num(table), ~absent, f"given: {file}", modality)
