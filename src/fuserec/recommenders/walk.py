@@ -60,9 +60,10 @@ class ContentWalk(RandomWalk):
     The score adds up all hops, later ones faded by `fade`.
     """
 
-    content: float = 0.5
+    discount: float = 0.5  # behavior that follows popularity, as in short video, wants 0 and content=0.1
+    content: float = 0.3
     fade: float = 0.5
-    neighbors: int = 20  # content edges of an item and column
+    neighbors: int = 50  # content edges of an item and column
     columns: tuple[str, ...] = ()  # which vectors; default: all but the fused ones
     weights: Mapping[str, float] = field(default_factory=dict)  # column → weight, 1 where not named
 

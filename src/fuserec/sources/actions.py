@@ -72,12 +72,10 @@ def interactions_of(
     for index, (_, bad, _) in reversed(list(enumerate(checks))):
         cause[bad.to_numpy()] = index  # the first cause that applies is the one told
     gone = np.flatnonzero(cause >= 0)
-    aside = [
-        SetAside(
-            "read", "interaction", f"{file} row {row + 1}", checks[cause[row]][0], checks[cause[row]][2][row] or ""
-        )
-        for row in gone.tolist()
-    ]
+    aside: list[SetAside] = []
+    for row in gone.tolist():
+        reason, _, told = checks[cause[row]]
+        aside.append(SetAside("read", "interaction", f"{file} row {row + 1}", reason, told[row] or ""))
     if len(gone) == frame.height:
         raise DataError(f"{file}: no row can be used; expected at least one. The first: {aside[0]}")
     kept = pl.Series(cause < 0)
@@ -102,15 +100,13 @@ def _seconds(text: pl.Series, roles: ActionRoles, file: str) -> pl.Series:
     late = number.is_not_null() & (number.abs() > MILLISECONDS)
     if late.any():
         row = late.arg_true()[0]
+        in_seconds = roles.time_unit == "s"
+        looks = "milliseconds" if in_seconds and abs(number[row]) <= 1000 * MILLISECONDS else "a smaller unit"
+        expected = "unix seconds" if in_seconds else "milliseconds"
         fix = (
-            'write time_unit = "ms" under [interactions] in dataset.toml'
-            if roles.time_unit == "s"
-            else "divide the column until it is unix seconds"
+            'write time_unit = "ms" under [interactions] in dataset.toml' if looks == "milliseconds" else "convert them"
         )
-        raise DataError(
-            f"{file} row {row + 1}: time {text[row]} looks like {'milliseconds' if roles.time_unit == 's' else 'less'}; "
-            f"expected unix seconds; {fix}"
-        )
+        raise DataError(f"{file} row {row + 1}: time {text[row]} looks like {looks}; expected {expected}; {fix}")
     seconds = number.floor().cast(pl.Int64)
     dates = text.filter(number.is_null() & text.is_not_null()).unique()
     if dates.is_empty():

@@ -137,9 +137,8 @@ def _vectors(
     if (folder / "vectors").is_dir():
         for file in sorted((folder / "vectors").iterdir()):
             if file.suffix.lower() in (".npy", ".parquet") and file.resolve() not in told_files:
-                files.setdefault(
-                    file.stem, (_inside(folder, f"vectors/{file.name}", f"[vectors.{file.stem}] file"), None)
-                )
+                inside = _inside(folder, f"vectors/{file.name}", f"[vectors.{file.stem}] file")
+                files.setdefault(file.stem, (inside, None))
     result: dict[str, Embeddings] = {}
     for name, (file, modality) in files.items():
         if file.suffix.lower() == ".parquet":
@@ -207,8 +206,11 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
 
 
 def given(table: NDArray[np.float32], file: str, modality: str) -> Embeddings:
-    """Numbers (n_items, dim) from a file, a row of NaN where an item has none → Embeddings; else NaN is a `DataError`."""
-    absent = np.isnan(table).all(axis=1)
+    """Numbers (n_items, dim) from a file, a row of NaN where an item has none → Embeddings.
+
+    NaN in a part of a row, and infinity, is a `DataError`.
+    """
+    absent = np.array(np.isnan(table).all(axis=1), dtype=bool)
     bad = ~np.isfinite(table).all(axis=1) & ~absent
     if bad.any():
         row = int(bad.argmax())
