@@ -61,8 +61,8 @@ def main():
     models = {name: make("recommender", name) for name in names}
     models["RandomWalk(hops=4)"] = make("recommender", "RandomWalk", {"hops": 4})
     if data.embeddings:
-        models["ContentWalk(content=0.1, discount=0)"] = make(
-            "recommender", "ContentWalk", {"content": 0.1, "discount": 0.0}
+        models["ContentWalk(hops=3, content=0.1, fade=1, discount=0)"] = make(
+            "recommender", "ContentWalk", {"hops": 3, "content": 0.1, "fade": 1.0, "discount": 0.0}
         )
     print(evaluate(models, split, k=K))
 

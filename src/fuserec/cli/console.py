@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -23,6 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 out = Console(highlight=False)
+if not out.is_terminal:  # a file or a pipe has no width to respect
+    out.width = 200
 err = Console(stderr=True, highlight=False)
 
 
@@ -79,15 +82,21 @@ def print_json(value: Any) -> None:
     out.file.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """A table on standard output; all columns but the first to the right."""
-    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
-    for place, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if place == 0 else "right", overflow="fold")
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output; where the terminal is too narrow, the last columns are left out."""
+    widths = [max(cell_len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    fits = [place for place in range(len(header)) if sum(widths[: place + 1]) + 2 * place <= out.width]
+    kept = max(len(fits), 2)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    numbers = [all(row[place][:1].isdigit() or row[place] == "-" for row in rows) for place in range(len(header))]
+    for name, is_number in zip(header[:kept], numbers, strict=False):
+        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         chosen = bool(row) and row[0].startswith("●")
-        table.add_row(*(escape(cell) for cell in row), style="bold" if chosen else None)
+        table.add_row(*(escape(cell) for cell in row[:kept]), style="bold" if chosen else None)
     out.print(table)
+    if kept < len(header):
+        err.print(f"(a wider terminal also shows: {', '.join(header[kept:])})", style="dim")
 
 
 def say(text: str) -> None:

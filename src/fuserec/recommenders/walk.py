@@ -60,7 +60,8 @@ class ContentWalk(RandomWalk):
     The score adds up all hops, later ones faded by `fade`.
     """
 
-    discount: float = 0.5  # behavior that follows popularity, as in short video, wants 0 and content=0.1
+    hops: int = 1
+    discount: float = 0.3  # behavior that follows popularity, as in short video, wants 0, content=0.1 and more hops
     content: float = 0.3
     fade: float = 0.5
     neighbors: int = 50  # content edges of an item and column

@@ -34,6 +34,29 @@ def silent(line: str) -> None:
     """Takes a note and does nothing with it."""
 
 
+def clean_ids(frame: pl.DataFrame, columns: Sequence[str], settings: Settings, file: str, note: Note) -> pl.DataFrame:
+    """The same table, without spaces around ids; guessed ids that are all written "1.0", as floats are, become "1"."""
+    frame = frame.with_columns(pl.col(columns).str.strip_chars())
+    for column in columns:
+        ids = frame[column].drop_nulls()
+        if not settings.names_ids and not ids.is_empty() and ids.str.contains(r"^\d+\.0$").all():
+            note(f"{file}: the ids in {column} all end in .0, which is left out")
+            frame = frame.with_columns(pl.col(column).str.strip_suffix(".0"))
+    return frame
+
+
+def note_actions(
+    frame: pl.DataFrame, roles: ActionRoles, settings: Settings, items: Mapping[str, str], file: str, note: Note
+) -> None:
+    """Says which roles were guessed; items: column → role of the columns that tell about items."""
+    taken = roles.columns
+    guess = {name: role for name, role in taken.items() if role not in settings.interactions}
+    guess |= {name: role for name, role in items.items() if role not in settings.items}
+    if guess:
+        left_out = {name: "" for name in frame.columns if name not in taken and name not in items}
+        note(f"guessed {file}: {guessed(guess, left_out)}")
+
+
 def interactions_of(
     frame: pl.DataFrame, roles: ActionRoles, items: Ids, file: str
 ) -> tuple[Ids, Interactions, list[SetAside]]:
@@ -50,8 +73,9 @@ def interactions_of(
         ("unknown item", item_rows.is_null(), item),
     ]
     if item_rows.null_count() == frame.height:
+        first = next(iter(item.drop_nulls()), "")
         raise DataError(
-            f"{file}: none of the {frame.height:,} rows names a known item; found {item[0]!r} in row 1; "
+            f"{file}: none of the {frame.height:,} rows names a known item; found {first!r} first; "
             f"expected ids like {', '.join(map(repr, items[:3]))}; check which columns hold the item ids"
         )
     ratings = times = splits = None
@@ -77,7 +101,10 @@ def interactions_of(
         reason, _, told = checks[cause[row]]
         aside.append(SetAside("read", "interaction", f"{file} row {row + 1}", reason, told[row] or ""))
     if len(gone) == frame.height:
-        raise DataError(f"{file}: no row can be used; expected at least one. The first: {aside[0]}")
+        raise DataError(
+            f"{file}: no row can be used; expected at least one. The first: {aside[0]}; mend the "
+            f'table, or say in dataset.toml that a column is not to be used, as in [interactions] rating = ""'
+        )
     kept = pl.Series(cause < 0)
     user = user.filter(kept)
     users = Ids(user.unique(maintain_order=True).to_list(), "user")
@@ -215,7 +242,7 @@ def _is_below(path: str, real_root: str) -> bool:
 
 
 def _subfolder(sample: Sequence[str], root: Path) -> str:
-    if not sample or any(os.path.lexists(root / path) for path in sample):
+    if not sample or not root.is_dir() or any(os.path.lexists(root / path) for path in sample):
         return ""
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
     counts = {name: sum(os.path.lexists(root / name / path) for path in sample) for name in folders if name[0] != "."}
@@ -231,12 +258,9 @@ def read_actions(file: Path, note: Note = silent, settings: Settings | None = No
     settings = read_settings(file.parent) if settings is None else settings
     frame = read_table(file, settings.encoding)
     roles = action_roles(frame.columns, settings.interactions, file.name)
-    taken = {
-        **{roles.user: "user", roles.item: "item"},
-        **{getattr(roles, role): role for role in ("rating", "time", "split") if getattr(roles, role)},
-    }
-    found, left_out = modalities(frame, settings.items, file.name, list(taken))
-    note(f"guessed {file.name}: {guessed(taken | found, left_out)}")
+    frame = clean_ids(frame, [roles.user, roles.item], settings, file.name, note)
+    found, _ = modalities(frame, settings.items, file.name, list(roles.columns))
+    note_actions(frame, roles, settings, found, file.name, note)
     table = frame.with_row_index("\0row").filter(pl.col(roles.item).is_not_null())
     if table.is_empty():
         raise DataError(f"{file.name}: no row has an item id in column {roles.item!r}; expected one in each row")

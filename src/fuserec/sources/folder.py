@@ -12,7 +12,7 @@ from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError, OptionError, did_you_mean
-from fuserec.sources.actions import Note, interactions_of, item_columns, read_actions, silent
+from fuserec.sources.actions import Note, clean_ids, interactions_of, item_columns, note_actions, read_actions, silent
 from fuserec.sources.formats import SUFFIXES, read_table
 from fuserec.sources.roles import Settings, action_roles, guessed, item_id, modalities, read_settings
 
@@ -38,13 +38,8 @@ def read(path: str | Path, *, on_note: Callable[[str], None] | None = None) -> D
     catalog, rows, id_column = _catalog(folder, items_file, settings, note, aside)
     frame = read_table(actions_file, settings.encoding)
     roles = action_roles(frame.columns, settings.interactions, actions_file.name, id_column)
-    if not settings.names_ids:
-        frame = _whole(frame, [roles.user, roles.item], actions_file.name, note)
-    taken = {roles.user: "user", roles.item: "item"}
-    taken |= {str(getattr(roles, role)): role for role in ("rating", "time", "split") if getattr(roles, role)}
-    if not {"user", "item"} <= settings.interactions.keys():
-        left_out = {column: "" for column in frame.columns if column not in taken}
-        note(f"guessed {actions_file.name}: {guessed(taken, left_out)}")
+    frame = clean_ids(frame, [roles.user, roles.item], settings, actions_file.name, note)
+    note_actions(frame, roles, settings, {}, actions_file.name, note)
     users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name)
     aside += more
 
@@ -82,25 +77,17 @@ def _inside(folder: Path, told: str, key: str) -> Path:
     return file
 
 
-def _whole(frame: pl.DataFrame, columns: list[str], file: str, note: Note) -> pl.DataFrame:
-    """Ids that are all written "1.0", as floats are, become "1"."""
-    for column in columns:
-        if frame[column].str.contains(r"^\d+\.0$").all() and frame[column].null_count() < frame.height:
-            note(f"{file}: the ids in {column} end in .0, which is left out")
-            frame = frame.with_columns(pl.col(column).str.strip_suffix(".0"))
-    return frame
-
-
 def _catalog(
     folder: Path, file: Path, settings: Settings, note: Note, aside: list[SetAside]
 ) -> tuple[Catalog, NDArray[np.int64], str]:
     frame = read_table(file, settings.encoding)
     column = item_id(frame.columns, settings.items, file.name)
     roles, left_out = modalities(frame, settings.items, file.name, [column])
-    if not {"id", "text", "image", "audio", "video"} <= settings.items.keys():
-        note(f"guessed {file.name}: {guessed({column: 'id'} | roles, left_out)}")
-    if not settings.names_ids:
-        frame = _whole(frame, [column], file.name, note)
+    guess = {} if "id" in settings.items else {column: "id"}
+    guess |= {name: modality for name, modality in roles.items() if modality not in settings.items}
+    if guess:
+        note(f"guessed {file.name}: {guessed(guess, left_out)}")
+    frame = clean_ids(frame, [column], settings, file.name, note)
     ids = frame[column]
     again = ~ids.is_first_distinct()
     for bad, reason in ((ids.is_null(), "empty item id"), (again & ids.is_not_null(), "duplicate item id")):
@@ -145,41 +132,37 @@ def _vectors(
             table = _vector_table(file, catalog.ids, aside)
         else:
             table = read_array(file)
-            expected = int(rows[-1]) + 1 if len(rows) else 0
-            if len(table) < expected or (len(table) != expected and len(table) != _n_rows(aside, rows)):
+            n_rows = len(rows) + sum(entry.what == "item" for entry in aside)
+            if len(table) != n_rows:
                 raise DataError(
-                    f"{file.name} has the shape {table.shape}; expected ({_n_rows(aside, rows)}, dim): "
+                    f"{file.name} has the shape {table.shape}; expected ({n_rows}, dim): "
                     "one row for each row of the table of items, in its order"
                 )
-            table = table[rows]
         column = catalog.columns.get(name)
         guess = name if name in MODALITIES else column.modality if column else "vector"
-        result[name] = given(table, file.name, modality or guess)
+        result[name] = given(table, file.name, modality or guess, None if file.suffix.lower() == ".parquet" else rows)
     return result
-
-
-def _n_rows(aside: list[SetAside], rows: NDArray[np.int64]) -> int:
-    return len(rows) + sum(entry.what == "item" for entry in aside)
 
 
 def read_array(file: Path) -> NDArray[np.float32]:
     """.npy file → float32 (n, dim); a `DataError` for pickles, other shapes and what is not numbers."""
     try:
         table = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # a damaged header raises ValueError, SyntaxError, TokenError and more
         raise DataError(
             f"{file.name} cannot be read as an array of numbers ({error}); save it with numpy.save"
         ) from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu" or table.shape[1] == 0:
         found = f"{table.shape} of {table.dtype}" if isinstance(table, np.ndarray) else "an archive of arrays"
         raise DataError(f"{file.name} holds {found}; expected numbers of the shape (n_items, dim)")
-    return table.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is told with its row
+        return table.astype(np.float32)
 
 
 def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.float32]:
     try:
         frame = pl.read_parquet(file, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{file.name} cannot be read as Parquet ({str(error).splitlines()[0]})") from None
     if not {"item_id", "vector"} <= set(frame.columns) or not frame["vector"].dtype.is_nested():
         raise DataError(
@@ -205,8 +188,8 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
     return table
 
 
-def given(table: NDArray[np.float32], file: str, modality: str) -> Embeddings:
-    """Numbers (n_items, dim) from a file, a row of NaN where an item has none → Embeddings.
+def given(table: NDArray[np.float32], file: str, modality: str, rows: NDArray[np.int64] | None = None) -> Embeddings:
+    """Numbers (n, dim) from a file, a row of NaN where an item has none → Embeddings, of these `rows` or of all.
 
     NaN in a part of a row, and infinity, is a `DataError`.
     """
@@ -219,4 +202,6 @@ def given(table: NDArray[np.float32], file: str, modality: str) -> Embeddings:
             f"{file} row {row + 1}: {table[row, column]} in place {column + 1}; expected finite numbers, "
             "or a whole row of NaN where an item has no vector"
         )
+    if rows is not None:
+        table, absent = table[rows], absent[rows]
     return Embeddings(np.nan_to_num(table), ~absent, f"given: {file}", modality)

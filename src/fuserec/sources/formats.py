@@ -223,7 +223,7 @@ def value_text(value: Any) -> str | None:
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path.name} cannot be read as Parquet ({str(error).splitlines()[0]})") from None
     return _blank_to_null(pl.DataFrame([_as_text(series) for series in frame.get_columns()]))
 

@@ -41,6 +41,7 @@ def read_movielens(path: str | Path, *, on_note: Callable[[str], None] | None = 
             "ratings.dat with movies.dat (1m), or ratings.csv with movies.csv (latest, 20m)"
         )
     movies = movies.filter(pl.col("item_id").is_not_null()).unique("item_id", keep="first", maintain_order=True)
+    movies = movies.with_row_index("row")
     items_file = folder / "items.csv"
     if items_file.is_file():
         movies = _with_more(movies, read_table(items_file))
@@ -49,9 +50,10 @@ def read_movielens(path: str | Path, *, on_note: Callable[[str], None] | None = 
         pl.col("genres").replace("(no genres listed)", None)
     )
     movies = movies.rename({"image": "poster"}, strict=False)
-    roles = {column: "image" if column == "poster" else "text" for column in movies.columns if column != "item_id"}
+    texts = [column for column in movies.columns if column not in ("item_id", "row", "poster")]
+    roles = dict.fromkeys(texts, "text") | ({"poster": "image"} if "poster" in movies.columns else {})
     source = items_file.name if items_file.is_file() else "movies"
-    columns, aside = item_columns(movies, roles, folder, source, range(movies.height), "", note)
+    columns, aside = item_columns(movies, roles, folder, source, movies["row"].to_list(), "", note)
     items = Ids(movies["item_id"].to_list())
     users, interactions, more = interactions_of(ratings, ROLES, items, file.name)
     note(f"{file.name}: {len(interactions):,} ratings of {len(items):,} movies")
@@ -68,7 +70,9 @@ def _u_item(folder: Path) -> pl.DataFrame:
     names = ["item_id", "title", "release", "video", "url", *flags]
     frame = parse_csv(read_utf8(folder / "u.item", "latin-1"), "u.item", "|", names, quote=None)
     each = [pl.when(pl.col(flag) == "1").then(pl.lit(genre)) for flag, genre in zip(flags, genres, strict=True)]
-    return frame.select("item_id", "title", pl.concat_str(each, separator="|", ignore_nulls=True).alias("genres"))
+    return frame.select(
+        "item_id", "title", pl.concat_str(each, separator="|", ignore_nulls=True).replace("", None).alias("genres")
+    )
 
 
 def _double_colons(file: Path, columns: list[str]) -> pl.DataFrame:
@@ -91,9 +95,13 @@ def _with_more(movies: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
         raise DataError(f"items.csv has no item_id; columns found: {', '.join(more.columns)}")
     more = more.rename({"poster": "image"}, strict=False) if "image" not in more.columns else more
     wanted = [column for column in ("title", "genres", *MORE) if column in more.columns]
-    more = more.select("item_id", *wanted).unique("item_id", keep="first", maintain_order=True)
+    more = (
+        more.with_row_index("row")
+        .select("row", "item_id", *wanted)
+        .unique("item_id", keep="first", maintain_order=True)
+    )
     joined = movies.join(more, on="item_id", how="left", suffix=" more", maintain_order="left")
-    both = [column for column in ("title", "genres") if column in wanted]
+    both = ["row", *(column for column in ("title", "genres") if column in wanted)]
     return joined.with_columns(pl.coalesce(f"{column} more", column).alias(column) for column in both).drop(
         f"{column} more" for column in both
     )

@@ -120,7 +120,7 @@ def find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
 
 def is_id(name: str) -> bool:
     """Whether a column is called like an id: team_id, teamId, TeamID."""
-    return bool(re.search(r"[_ -]id$|[a-z]I[dD]$", name, re.IGNORECASE if "_" in name else 0))
+    return bool(re.search(r"[_ -](id|Id|ID)$|[a-z]I[dD]$", name))
 
 
 def named(columns: Sequence[str], column: str, where: str, key: str) -> str:
@@ -144,10 +144,21 @@ class ActionRoles:
     split: str | None = None
     time_unit: str = "s"
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column → its role."""
+        roles = {"user": self.user, "item": self.item, "rating": self.rating, "time": self.time, "split": self.split}
+        return {column: role for role, column in roles.items() if column is not None}
+
 
 def action_roles(columns: Sequence[str], told: Mapping[str, str], file: str, item: str = "itemid") -> ActionRoles:
     """Column names, and what `dataset.toml` says → roles; `item` is what the table of items calls its ids."""
-    said = {key: named(columns, told[key], file, f"[interactions] {key}") for key in NAMES if key in told}
+    unused = [key for key in ("rating", "time", "split") if told.get(key) == ""]  # the owner says that there is none
+    said = {
+        key: named(columns, told[key], file, f"[interactions] {key}")
+        for key in NAMES
+        if key in told and key not in unused
+    }
     free = [column for column in columns if column not in said.values()]
     own = () if plain(item) == "id" else (plain(item),)
     found = {key: said.get(key) or find_column(free, names) for key, names in NAMES.items() if key != "id"}
@@ -161,7 +172,7 @@ def action_roles(columns: Sequence[str], told: Mapping[str, str], file: str, ite
                 f"{file} has no column of {key} ids; columns found: {', '.join(columns)}; expected {key}_id, "
                 f'or a dataset.toml with [interactions] {key} = "COLUMN"'
             )
-    rest = {key: found[key] for key in ("rating", "time", "split")}
+    rest = {key: None if key in unused else found[key] for key in ("rating", "time", "split")}
     return ActionRoles(str(found["user"]), str(found["item"]), **rest, time_unit=told.get("time_unit", "s"))
 
 

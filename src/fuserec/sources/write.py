@@ -82,13 +82,13 @@ def _copy_media(catalog: Catalog, column: Column, place: Path, folder: str) -> l
         row, reason = next(iter(bad.items()))
         raise DataError(f"item {catalog.ids[row]!r}: {column.name} = {column.values[row]!r} cannot be copied: {reason}")
     distinct = dict.fromkeys(value for value in column.values if value is not None)
-    short = {value: PurePosixPath(value).name for value in distinct}
-    alike = len({name.lower() for name in short.values()}) < len(short)
-    targets: dict[str, str] = {}
+    below = {value: value.removeprefix(f"{folder}/") for value in distinct}
+    short = {value: name if name != value else PurePosixPath(value).name for value, name in below.items()}
+    plans = (short, below, {value: value for value in distinct})  # the first in which no two files share a name
+    plan = next(names for names in plans if names is plans[-1] or len({*map(str.lower, names.values())}) == len(names))
+    targets = {value: f"{folder}/{name}" for value, name in plan.items()}
     for value in distinct:
-        below = value.removeprefix(f"{folder}/") if alike or value.startswith(f"{folder}/") else short[value]
-        targets[value] = f"{folder}/{below}"
-        source, target = root / value, place / folder / below
+        source, target = root / value, place / targets[value]
         if source.is_file():  # one that is not there stays as it was told
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
