@@ -85,6 +85,9 @@ def test_value_text(value, text):
         ("t.csv", "a,b\n1,2\n3,4,5\n", "t.csv row 2 has 3 fields; expected 2"),
         ("t.csv", 'a,b\n1,"two\nlines"\n3,4,5\n', "t.csv row 2 has 3 fields"),
         ("t.csv", 'a,b\n1,2\n3,"4\n5,6\n', "t.csv row 2 cannot be read .*expected a closing quote"),
+        ("t.csv", "a,b, a\n1,2,3\n", "t.csv has more than one column 'a'"),
+        ("t.csv", 'a,a\n1,5" x\n', "t.csv has more than one column 'a'"),
+        ("t.jsonl", '{"a": "x\\ud83d"}', r"t.jsonl holds 'x\\ud83d', with half of a character"),
         ("t.csv", "", "t.csv is empty; expected a header and rows"),
         ("t.csv", "a,b\n", "t.csv has no rows; expected one row per"),
         ("t.jsonl", '{"a": 1}\n\n{"a": \n', "t.jsonl line 3 is broken JSON .*expected one JSON object a line"),
@@ -127,3 +130,8 @@ def test_other_encodings_are_told_and_can_be_named(tmp_path):
         read_table(table(tmp_path, "latin.csv", b"a,b\n1,\xff\n"), "gbk")
     with pytest.raises(DataError, match="lines.jsonl line 2 is not UTF-8"):
         read_table(table(tmp_path, "lines.jsonl", b'{"a": 1}\n{"a": "\xcd\xc6\xbc\xf6"}\n'))
+
+
+def test_long_texts(tmp_path):
+    path = table(tmp_path, "t.csv", "a,b\n1," + "x" * 300_000 + "\n2,\n")
+    assert [value and len(value) for value in columns(path)["b"]] == [300_000, None]

@@ -46,7 +46,7 @@ def demo(
     with console.working("starting") as tell:
         shown = run_demo(folder, seeds=seeds, on_progress=tell)
     report = folder / "report.html"
-    users = [int(user) for user in shown.model.seen_.getnnz(axis=1).argsort()[-4:]]
+    users = steps.users_to_show(shown.shop)
     write_page(
         report,
         shown.report,
@@ -194,8 +194,7 @@ def evaluate(
     with console.working("evaluating") as tell:
         result = run(candidates, parts, k=k, on_progress=tell)
     if report is not None:
-        users = [int(user) for user in parts.test.seen.getnnz(axis=1).argsort()[-4:]]
-        shown = examples(candidates[result.chosen], users)
+        shown = examples(candidates[result.chosen], steps.users_to_show(parts.train, parts.test))
         write_page(report, result, shown=shown, set_aside=parts.train.set_aside, made_by=steps.made_by())
         console.note(f"report: {report.resolve()}")
     steps.print_set_aside(parts.train.set_aside)

@@ -63,7 +63,10 @@ def encoded(plan: Recipe, train: Dataset, source: Path, cache: Path | None) -> D
         train = plan.with_vectors(train, vectors, bars)
     for name, column in train.catalog.columns.items():
         if name not in train.embeddings:
-            console.note(f"column {name} left out: no encoder for {column.modality} here (see: fuserec list encoders)")
+            told = "no encoder for" if column.present.any() else "no item has a usable"
+            console.note(
+                f"column {name} left out: {told} {column.modality} (see: fuserec inspect, fuserec list encoders)"
+            )
     return train
 
 
@@ -143,6 +146,14 @@ def print_items(items: Recommendations, as_json: bool, explain: bool = False) ->
 def first_line(component: Any) -> str:
     """The first line of a docstring."""
     return (component.__doc__ or "").strip().splitlines()[0] if component.__doc__ else ""
+
+
+def users_to_show(train: Dataset, test: Dataset | None = None, n: int = 4) -> list[int]:
+    """The rows of the users with most history; with a test part, of those who have interactions there."""
+    n_seen = train.seen.getnnz(axis=1)
+    if test is not None:
+        n_seen = n_seen * (test.seen.getnnz(axis=1) > 0)
+    return [int(user) for user in (-n_seen).argsort(kind="stable")[:n]]
 
 
 def coverage(dataset: Dataset, checked: Dataset) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,8 @@ def _errors_of(path: Path, kind: str) -> Iterator[None]:
     except MemoryError:
         raise MediaError(f"the {kind} does not fit in memory") from None
     except Image.DecompressionBombError:
-        raise MediaError(f"the {kind} has more pixels than the limit") from None
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own limit, beyond ours
+        raise MediaError(f"the {kind} has more pixels than the limit of {most:,} for any picture") from None
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, struct.error, av errors and more
         raise MediaError(f"cannot be decoded as a {kind} ({type(error).__name__})") from error
 

@@ -156,7 +156,9 @@ class _ColumnRun:
         return self._embedded({row: known[key] for row, key in hashes.items() if key in known}, identity)
 
     def _embedded(self, vectors: dict[int, NDArray[np.float32]], identity: str) -> Dataset:
-        dim = len(next(iter(vectors.values()))) if vectors else 1
+        if not vectors:  # nothing could be encoded: the column is left as it is, with a record of why
+            return self.dataset.with_set_aside(sorted(self.set_aside))
+        dim = len(next(iter(vectors.values())))
         matrix = np.zeros((self.dataset.n_items, dim), dtype=np.float32)
         present = np.zeros(self.dataset.n_items, dtype=bool)
         for row, vector in vectors.items():

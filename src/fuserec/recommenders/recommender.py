@@ -178,13 +178,12 @@ class HistoryRecommender(Recommender):
 
 
 def shares(names: Sequence[str], parts: NDArray[np.floating]) -> dict[str, float]:
-    """Names and their parts of a score (n,) → name → share of the sum, the largest first; at most eight."""
+    """Names and their parts of a score (n,) → name → share of the sum, largest first; at most eight, of 1 % or more."""
     total = float(parts.sum())
     if total <= 0.0:
         return {}
-    return {
-        names[place]: float(parts[place]) / total for place in np.argsort(-parts, kind="stable")[:8] if parts[place] > 0
-    }
+    largest = np.argsort(-parts, kind="stable")[:8]
+    return {names[place]: float(parts[place]) / total for place in largest if parts[place] >= 0.01 * total}
 
 
 def _checked(k: int) -> int:

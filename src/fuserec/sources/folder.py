@@ -13,7 +13,7 @@ from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.sources.actions import Note, clean_ids, interactions_of, item_columns, note_actions, read_actions, silent
-from fuserec.sources.formats import SUFFIXES, read_table
+from fuserec.sources.formats import SUFFIXES, as_text, read_table
 from fuserec.sources.roles import Settings, action_roles, guessed, item_id, modalities, read_settings
 
 ITEMS, INTERACTIONS = ("items",), ("interactions", "ratings", "events")
@@ -164,7 +164,8 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
         frame = pl.read_parquet(file, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{file.name} cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    if not {"item_id", "vector"} <= set(frame.columns) or not frame["vector"].dtype.is_nested():
+    kind = frame.schema.get("vector")
+    if "item_id" not in frame.columns or not (isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()):
         raise DataError(
             f"{file.name} has the columns {', '.join(frame.columns)}; expected item_id, and vector as lists of numbers"
         )
@@ -173,7 +174,7 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
     if len(lengths) != 1 or not lengths[0]:
         raise DataError(f"{file.name}: vectors of the lengths {lengths.sort().to_list()}; expected one length for all")
     table = np.full((len(ids), lengths[0]), np.nan, dtype=np.float32)
-    names = frame["item_id"].cast(pl.String)
+    names = as_text(frame["item_id"]).str.strip_chars()
     rows = ids.rows(names)
     again = (~names.is_first_distinct()).to_numpy()
     for bad, reason in ((rows < 0, "unknown item"), (again & (rows >= 0), "duplicate item id")):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,18 +116,28 @@ def parse_csv(
     except pl.exceptions.PolarsError:  # ragged, or with a quote inside a field, which the slower reader below allows
         rows = list(_rows(data, name, separator, columns, quote))
         header, rows = (columns, rows) if columns else (rows[0], rows[1:])
+        _check_names(header, name)
         frame = pl.DataFrame(rows, schema=[(column, pl.String) for column in header], orient="row")
     if columns and frame.width != len(columns):
         raise DataError(f"{name} has {frame.width} columns; expected {len(columns)}: {', '.join(columns)}")
+    _check_names(frame.columns, name)
     frame = frame.rename({column: column.strip() for column in frame.columns})
     if frame.height and frame.width > 1 and frame[frame.columns[-1]].null_count():  # perhaps rows that end too early
-        for _ in _rows(data, name, separator, columns, quote):
+        for _ in _rows(data, name, separator, columns, quote, read_already=True):
             pass
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
     return _blank_to_null(frame)
 
 
-def _rows(data: bytes, name: str, separator: str, columns: list[str] | None, quote: str | None) -> Iterator[list[str]]:
+def _check_names(columns: list[str], name: str) -> None:
+    twice = next((column for column, n in Counter(map(str.strip, columns)).items() if n > 1), None)
+    if twice is not None:
+        raise DataError(f"{name} has more than one column {twice!r}; expected each name once; rename or delete one")
+
+
+def _rows(
+    data: bytes, name: str, separator: str, columns: list[str] | None, quote: str | None, read_already: bool = False
+) -> Iterator[list[str]]:
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
     if quote is None:
         rows = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
@@ -147,6 +158,8 @@ def _rows(data: bytes, name: str, separator: str, columns: list[str] | None, quo
                 )
             yield fields
     except csv.Error as error:
+        if read_already:  # without trouble, so this is a field too long for the csv module
+            return
         raise DataError(
             f"{name} row {row + 1} cannot be read ({error}); "
             'expected a closing quote, and quotes inside of quoted text written twice ("")'
@@ -199,8 +212,13 @@ def _columns_of(rows: list[dict[str, Any]], name: str) -> pl.DataFrame:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     if rows and not keys:
         raise DataError(f"{name} holds only empty objects; expected one key per column")
-    frame = pl.DataFrame({key: pl.Series([value_text(row.get(key)) for row in rows], dtype=pl.String) for key in keys})
-    return _blank_to_null(frame)
+    try:
+        texts = {key: pl.Series([value_text(row.get(key)) for row in rows], dtype=pl.String) for key in keys}
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name} holds {ascii(error.object)[:60]}, with half of a character in it; write the file again as UTF-8"
+        ) from None
+    return _blank_to_null(pl.DataFrame(texts))
 
 
 def value_text(value: Any) -> str | None:
@@ -225,10 +243,11 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path.name} cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    return _blank_to_null(pl.DataFrame([_as_text(series) for series in frame.get_columns()]))
+    return _blank_to_null(pl.DataFrame([as_text(series) for series in frame.get_columns()]))
 
 
-def _as_text(series: pl.Series) -> pl.Series:
+def as_text(series: pl.Series) -> pl.Series:
+    """A column of any type → String (n,), null where empty: 1.0 → "1", a time → unix seconds."""
     dtype, value = series.dtype, pl.col(series.name)
     if dtype.is_nested() or dtype == pl.Binary or dtype == pl.Object:
         return pl.Series(series.name, [value_text(each) for each in series.to_list()], dtype=pl.String)

@@ -22,9 +22,9 @@ KEYS: dict[str, dict[str, str]] = {
 NAMES = {  # compared in lower case, without "_" and other signs
     "item": ("itemid", "item", "asin", "sku", "productid", "movieid"),
     "id": ("itemid", "id", "asin", "sku"),
-    "user": ("userid", "user", "uid", "reviewerid"),
+    "user": ("userid", "user", "uid", "reviewerid", "customerid", "memberid", "visitorid"),
     "rating": ("rating", "score", "stars"),
-    "time": ("timestamp", "time"),
+    "time": ("timestamp", "time", "datetime", "date", "ts", "unixreviewtime", "createdat"),
     "split": ("split", "xlabel"),
 }
 ENDINGS = {
@@ -165,7 +165,8 @@ def action_roles(columns: Sequence[str], told: Mapping[str, str], file: str, ite
     if "item" not in said:
         found["item"] = find_column(free, (*own, *NAMES["item"]))
     if found["user"] is None:
-        found["user"] = next((column for column in free if is_id(column) and column != found["item"]), None)
+        ids = [column for column in free if is_id(column) and column != found["item"]]
+        found["user"] = ids[0] if len(ids) == 1 else None  # of several, only the owner knows
     for key in ("user", "item"):
         if found[key] is None:
             raise DataError(
