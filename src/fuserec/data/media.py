@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -131,6 +132,42 @@ def _open_av(path: Path, kind: str, limits: Limits) -> Iterator[Any]:
 
 def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     """Sound file, or video file with a sound track → mono float32 (n_samples,) in [-1, 1] at `rate` Hz."""
+    check_size(path, limits)
+    samples = _read_wav(path, limits, rate) if path.suffix.lower() == ".wav" else None
+    if samples is None:
+        samples = _read_sound_track(path, limits, rate)
+    if not samples.size:
+        raise MediaError("the sound has no samples")
+    if not np.isfinite(samples).all():
+        raise MediaError("the sound has samples that are not numbers")
+    return samples
+
+
+def _read_wav(path: Path, limits: Limits, rate: int) -> NDArray[np.float32] | None:
+    """A WAV file by libsndfile, which opens it ten times as fast as FFmpeg; None where FFmpeg has to judge."""
+    import soundfile
+    from scipy.signal import resample_poly
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            found = int(file.samplerate)
+            if file.frames > limits.seconds * found:
+                raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
+            honest = 0 < file.frames * file.channels <= 4 * path.stat().st_size  # else the header promises too much
+            if not honest or not RATES[0] <= found <= RATES[1]:
+                return None
+            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
+    except (soundfile.SoundFileError, OSError, ValueError):
+        return None
+    if found != rate:
+        shared = gcd(found, rate)
+        if max(found, rate) // shared > 1_000:  # an odd rate needs a filter of that length
+            return None
+        samples = resample_poly(samples, rate // shared, found // shared)
+    return np.asarray(samples, dtype=np.float32)
+
+
+def _read_sound_track(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     import av
 
     with _open_av(path, "sound", limits) as container:
@@ -145,12 +182,7 @@ def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
             if n_samples > limits.seconds * rate:
                 raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
         blocks += [_mix(block) for block in resampler.resample(None)]
-        if not sum(block.size for block in blocks):
-            raise MediaError("the sound has no samples")
-        samples = np.concatenate(blocks).astype(np.float32)
-        if not np.isfinite(samples).all():
-            raise MediaError("the sound has samples that are not numbers")
-        return samples
+        return np.concatenate(blocks or [np.zeros(0, np.float32)])
 
 
 def _mix(block: Any) -> NDArray[np.float32]:
