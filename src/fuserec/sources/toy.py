@@ -118,7 +118,7 @@ def _prepare_folder(folder: Path | str | None) -> Path:
 
 def _is_toy_shop(place: Path) -> bool:
     try:
-        return tomllib.loads((place / "dataset.toml").read_text(encoding="utf-8")).get("name") == NAME
+        return tomllib.loads((place / "dataset.toml").read_text(encoding="utf-8")) == CONFIG
     except (OSError, ValueError):  # no such file, or not TOML
         return False
 
