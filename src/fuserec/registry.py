@@ -14,6 +14,12 @@ from typing import Any
 from fuserec.errors import OptionError, did_you_mean
 
 BUILT_IN: dict[str, dict[str, str]] = {
+    "aligner": {
+        "GCCA": "fuserec.alignment.projection:GCCA",
+        "Procrustes": "fuserec.alignment.projection:Procrustes",
+        "Towers": "fuserec.alignment.towers:Towers",
+    },
+    "augmentation": {},
     "encoder": {
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",

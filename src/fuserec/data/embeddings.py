@@ -55,14 +55,24 @@ class Embeddings:
         """How many numbers a vector has."""
         return int(self.vectors.shape[1])
 
+    def center(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """The mean vector over the items of `fit_on` (bool (n_items,), default: all) that have one, float32 (dim,)."""
+        rows = self.present if fit_on is None else self.present & fit_on
+        chosen = self.vectors[rows if rows.any() else self.present]
+        mean: NDArray[np.float32] = chosen.mean(axis=0) if len(chosen) else np.zeros(self.dim, np.float32)
+        return mean
+
     def centered_unit(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """Vectors minus their mean over `fit_on` (bool (n_items,), default: all), at unit length.
+        """Vectors minus their `center`, at unit length.
 
         Rows of absent items, and of items at the mean itself, are zero.
         """
-        rows = self.present if fit_on is None else self.present & fit_on
-        center = self.vectors[rows if rows.any() else self.present].mean(axis=0) if self.present.any() else 0.0
-        centered = np.where(self.present[:, None], self.vectors - center, 0.0).astype(np.float32)
-        length = np.linalg.norm(centered, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = np.divide(centered, length, out=np.zeros_like(centered), where=length > 1e-8)
-        return unit
+        centered = np.where(self.present[:, None], self.vectors - self.center(fit_on), 0.0).astype(np.float32)
+        return unit(centered)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Float32 (n, dim) → the same at unit length; rows shorter than 1e-8 become zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-8)
+    return scaled

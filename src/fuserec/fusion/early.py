@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings
+from fuserec.data.embeddings import Embeddings, unit
 from fuserec.errors import DataError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
@@ -59,7 +59,7 @@ class Concat(Fuser):
     def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
         """M blocks (n_items, dim_m) → (n_items, dim_1 + ... + dim_M)."""
         fused = np.concatenate(vectors, axis=1)
-        return _unit(fused) if self.normalize else fused
+        return unit(fused) if self.normalize else fused
 
 
 @dataclass(kw_only=True, eq=False)
@@ -140,9 +140,3 @@ def isometry(dim: int, width: int, seed: int) -> Vectors:
     normal = np.random.default_rng(seed).standard_normal((width, dim))
     q, r = np.linalg.qr(normal)  # (width, dim): orthonormal columns
     return np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit

@@ -1,0 +1,108 @@
+"""Aligner: the contract of everything that brings several columns into one shared space; `align` applies one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from json import dumps
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec.data.dataset import Dataset
+from fuserec.data.embeddings import Embeddings, unit
+from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
+
+Vectors = NDArray[np.float32]
+SHARED = "shared-"  # what the names of aligned columns begin with
+
+
+@dataclass(kw_only=True, eq=False)
+class Aligner(ABC):
+    """Learns to bring the vectors of several columns into one space, where an item's own vectors lie close together.
+
+    A subclass writes `learn` and `to_shared`. Learned attributes end in `_` and are arrays, or dicts of arrays by
+    column, so that a model folder can hold them.
+
+    centers_: column → float32 (dim_m,), what is subtracted before a vector is brought to unit length
+    """
+
+    dim: int = 64  # of the shared space, at most
+
+    def fit(self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Self:
+        """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
+
+        Raises `DataError` where fewer than two columns, or fewer than two items with two columns each, are given.
+        """
+        names = sorted(columns)  # so that the order in which columns were added changes nothing
+        if len(names) < 2:
+            raise DataError(f"{type(self).__name__} aligns at least two columns with vectors; found {names}")
+        present: NDArray[np.bool_] = np.stack([columns[name].present for name in names], axis=1)
+        rows = present.sum(axis=1) >= 2
+        if fit_on is not None:
+            rows &= fit_on
+        if rows.sum() < 2:
+            raise DataError(
+                f"{type(self).__name__} learns from items that have two or more of {', '.join(names)}; "
+                f"found {int(rows.sum())} of them, expected at least 2"
+            )
+        self.centers_ = {name: columns[name].center(fit_on) for name in names}
+        blocks = [self._prepared(name, columns[name].vectors[rows]) for name in names]
+        for block, there in zip(blocks, present[rows].T, strict=True):
+            block[~there] = 0.0
+        self.learn(names, blocks, present[rows])
+        return self
+
+    @abstractmethod
+    def learn(self, names: Sequence[str], blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
+        """M blocks float32 (n, dim_m) of centered unit vectors, zero where missing; present bool (n, M), two a row."""
+
+    @abstractmethod
+    def to_shared(self, name: str, block: Vectors) -> Vectors:
+        """Centered unit vectors of one column, float32 (n, dim_m) → float32 (n, dim) in the shared space."""
+
+    def project(self, name: str, vectors: Vectors) -> Vectors:
+        """Vectors of one column as its encoder makes them, float32 (n, dim_m) → float32 (n, dim) of unit length."""
+        if not hasattr(self, "centers_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(columns) first")
+        if name not in self.centers_:
+            known = ", ".join(self.centers_)
+            raise OptionError(f"no column {name!r} was aligned{did_you_mean(name, self.centers_)} There are: {known}.")
+        return unit(self.to_shared(name, self._prepared(name, vectors)))
+
+    def _prepared(self, name: str, vectors: Vectors) -> Vectors:
+        return unit(vectors - self.centers_[name])
+
+
+def align(
+    dataset: Dataset,
+    aligner: Aligner | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    fit_on: NDArray[np.bool_] | None = None,
+) -> Dataset:
+    """Dataset with vectors → the same with `shared-<column>` for each; default: `GCCA` over all columns.
+
+    Learns from the items of `fit_on`, bool (n_items,); default: those with interactions in this dataset, so give it
+    the training part. The aligner given is fitted, and can then `project` vectors of new items.
+    """
+    from fuserec.alignment.projection import GCCA
+
+    aligner = aligner or GCCA()
+    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
+    for column in columns or ():
+        if column not in available:
+            known = ", ".join(available)
+            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+    chosen = available if columns is None else {column: available[column] for column in columns}
+    warm = dataset.warm if dataset.warm.any() else None
+    aligner.fit(chosen, warm if fit_on is None else fit_on)
+    for name, embeddings in chosen.items():
+        made_by = dumps(
+            {"aligner": type(aligner).__name__, "options": asdict(aligner), "of": embeddings.made_by}, sort_keys=True
+        )
+        shared = np.where(embeddings.present[:, None], aligner.project(name, embeddings.vectors), np.float32(0))
+        dataset = dataset.with_embeddings(
+            SHARED + name, Embeddings(shared, embeddings.present, made_by, embeddings.modality)
+        )
+    return dataset
