@@ -12,7 +12,7 @@ import fuserec
 ROOT = Path(fuserec.__file__).parent
 FLOORS = [
     ("errors",),
-    ("registry", "atomic", "memory"),
+    ("registry", "atomic", "memory", "device"),
     ("data",),
     ("augmentation", "retrieval"),
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),

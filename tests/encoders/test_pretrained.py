@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from fuserec.data.media import Limits
+from fuserec.device import one_thread
 from fuserec.encoders import pretrained
-from fuserec.encoders.pretrained import EfficientNetLite0, MiniLM, available, one_thread
+from fuserec.encoders.pretrained import EfficientNetLite0, MiniLM, available
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
 needs_weights = pytest.mark.skipif(not available(), reason="the packages of the extra [pretrained] are not installed")

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.media import Limits, read_image
+from fuserec.device import check_device, one_thread
 from fuserec.encoders.encoder import Encoder
-from fuserec.errors import DataError, MissingExtraError, OptionError
+from fuserec.errors import DataError, MissingExtraError
 
 _loaded: dict[tuple[str, str, str], Any] = {}  # (path of the weights, SHA-256, device) → what `_load` made of them
 _loading = Lock()
@@ -60,7 +61,7 @@ class _Pretrained(Encoder):
         with _loading:
             if key not in _loaded:
                 _check_sha256(path, self.sha256)
-                _check_device(self.device)
+                check_device(self.device)
                 _loaded[key] = self._load(path)
             return _loaded[key]
 
@@ -87,47 +88,6 @@ def _check_sha256(path: Path, expected: str) -> None:
             f"{path}: these are not the weights that fuserec was tested with: SHA-256 {found}, expected {expected}; "
             "install the package again"
         )
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        first_line = str(error).partition("\n")[0]
-        raise OptionError(f"device = {device!r} cannot be used here ({first_line}); use 'cpu'") from error
-
-
-class _OneThread:
-    """As a context: torch computes with one thread, in this thread.
-
-    Batches already run in parallel, and two OpenMP threads on a busy core are many times slower than one.
-    The setting belongs to the calling thread, but torch also gives it to threads that start later; so the value
-    from before the first of the overlapping uses is what every leaving thread sets back.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._before = Lock(), 0, 1
-
-    def __enter__(self) -> None:
-        import torch
-
-        with self._lock:
-            if not self._inside:
-                self._before = torch.get_num_threads()
-            self._inside += 1
-            torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        with self._lock:
-            self._inside -= 1
-            torch.set_num_threads(self._before)
-
-
-one_thread = _OneThread()
 
 
 @contextmanager
