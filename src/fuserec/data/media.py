@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from math import gcd
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -132,62 +132,68 @@ def _open_av(path: Path, kind: str, limits: Limits) -> Iterator[Any]:
 
 def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     """Sound file, or video file with a sound track → mono float32 (n_samples,) in [-1, 1] at `rate` Hz."""
+    import soxr
+
     check_size(path, limits)
-    samples = _read_wav(path, limits, rate) if path.suffix.lower() == ".wav" else None
-    if samples is None:
-        samples = _read_sound_track(path, limits, rate)
-    if not samples.size:
-        raise MediaError("the sound has no samples")
-    if not np.isfinite(samples).all():
-        raise MediaError("the sound has samples that are not numbers")
-    return samples
+    with _open_wav(path) or _open_sound_track(path, limits) as (found, blocks):
+        resampler = soxr.ResampleStream(found, rate, 1, dtype="float32")
+        resampled: list[NDArray[np.float32]] = []
+        n_samples = 0
+        for block in blocks:
+            n_samples += block.size
+            if n_samples > limits.seconds * found:
+                raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
+            if not np.isfinite(block).all():
+                raise MediaError("the sound has samples that are not numbers")
+            resampled.append(resampler.resample_chunk(block))
+        if not n_samples:
+            raise MediaError("the sound has no samples")
+        resampled.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(resampled)
 
 
-def _read_wav(path: Path, limits: Limits, rate: int) -> NDArray[np.float32] | None:
+Sound = tuple[int, Iterator[NDArray[np.float32]]]  # its rate in Hz, and its samples: mono float32, block by block
+
+
+def _open_wav(path: Path) -> AbstractContextManager[Sound] | None:
     """A WAV file by libsndfile, which opens it ten times as fast as FFmpeg; None where FFmpeg has to judge."""
     import soundfile
-    from scipy.signal import resample_poly
 
+    if path.suffix.lower() != ".wav":
+        return None
     try:
-        with soundfile.SoundFile(path) as file:
-            found = int(file.samplerate)
-            if file.frames > limits.seconds * found:
-                raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
-            honest = 0 < file.frames * file.channels <= 4 * path.stat().st_size  # else the header promises too much
-            if not honest or not RATES[0] <= found <= RATES[1]:
-                return None
-            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
+        file = soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError, ValueError):
         return None
-    if found != rate:
-        shared = gcd(found, rate)
-        if max(found, rate) // shared > 1_000:  # an odd rate needs a filter of that length
-            return None
-        samples = resample_poly(samples, rate // shared, found // shared)
-    return np.asarray(samples, dtype=np.float32)
+    honest = 0 < file.frames * file.channels <= 4 * path.stat().st_size  # else the header promises too much
+    if not honest or not RATES[0] <= file.samplerate <= RATES[1]:
+        file.close()
+        return None
+    return _wav(path, file)
 
 
-def _read_sound_track(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
+@contextmanager
+def _wav(path: Path, file: Any) -> Iterator[Sound]:
+    with _errors_of(path, "sound"), file:
+        blocks = file.blocks(blocksize=1 << 16, dtype="float32", always_2d=True)  # (n, n_channels)
+        yield int(file.samplerate), (block.mean(axis=1) for block in blocks)
+
+
+@contextmanager
+def _open_sound_track(path: Path, limits: Limits) -> Iterator[Sound]:
     import av
 
     with _open_av(path, "sound", limits) as container:
         _check_sound(container)
-        resampler = av.AudioResampler(format="flt", rate=rate)  # its own mixing to mono would be 3 dB too loud
-        blocks: list[NDArray[np.float32]] = []
-        n_samples = 0
-        for frame in container.decode(audio=0):
-            for block in resampler.resample(frame):
-                blocks.append(_mix(block))
-                n_samples += blocks[-1].size
-            if n_samples > limits.seconds * rate:
-                raise MediaError(f"the sound is longer than the limit of {limits.seconds:g} s")
-        blocks += [_mix(block) for block in resampler.resample(None)]
-        return np.concatenate(blocks or [np.zeros(0, np.float32)])
-
-
-def _mix(block: Any) -> NDArray[np.float32]:
-    samples: NDArray[np.float32] = block.to_ndarray().reshape(-1, block.layout.nb_channels).mean(axis=1)
-    return samples
+        # To float only, rate and channels as they are: FFmpeg's own mixing to mono would be 3 dB too loud, and its
+        # resampling of odd rates takes ten times as long as decoding.
+        converter = av.AudioResampler(format="flt")
+        frames = chain(container.decode(audio=0), [None])  # None: what the converter still holds
+        converted = (block for frame in frames for block in converter.resample(frame))
+        yield (
+            int(container.streams.audio[0].rate),
+            (block.to_ndarray().reshape(-1, block.layout.nb_channels).mean(axis=1) for block in converted),
+        )
 
 
 def _check_sound(container: Any) -> None:
