@@ -42,6 +42,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
     },
+    "stage": {
+        "Aligned": "fuserec.alignment.aligner:Aligned",
+        "Encoded": "fuserec.encoders.encoder:Encoded",
+    },
     "importer": {
         "mmrec": "fuserec.sources.mmrec:read_mmrec",
         "movielens": "fuserec.sources.movielens:read_movielens",
@@ -68,6 +72,13 @@ def load(kind: str, name: str) -> Any:
         raise OptionError(f"unknown {kind} {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}.")
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def kind_of(component: type) -> str | None:
+    """A class → the kind under which it is registered by its own name, or None."""
+    place = f"{component.__module__}:{component.__name__}"
+    kinds = (kind for kind in BUILT_IN if components(kind).get(component.__name__) == place)
+    return next(kinds, None)
 
 
 def make(kind: str, name: str, options: dict[str, Any] | None = None) -> Any:

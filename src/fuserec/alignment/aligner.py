@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings, unit
+from fuserec.data.embeddings import SHARED, Embeddings, unit
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
-SHARED = "shared-"  # what the names of aligned columns begin with
 
 
 @dataclass(kw_only=True, eq=False)
@@ -88,21 +87,32 @@ def align(
     """
     from fuserec.alignment.projection import GCCA
 
-    aligner = aligner or GCCA()
-    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
+    available = dataset.column_vectors
     for column in columns or ():
         if column not in available:
             known = ", ".join(available)
             raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
     chosen = available if columns is None else {column: available[column] for column in columns}
     warm = dataset.warm if dataset.warm.any() else None
-    aligner.fit(chosen, warm if fit_on is None else fit_on)
-    for name, embeddings in chosen.items():
-        made_by = dumps(
-            {"aligner": type(aligner).__name__, "options": asdict(aligner), "of": embeddings.made_by}, sort_keys=True
-        )
-        shared = np.where(embeddings.present[:, None], aligner.project(name, embeddings.vectors), np.float32(0))
-        dataset = dataset.with_embeddings(
-            SHARED + name, Embeddings(shared, embeddings.present, made_by, embeddings.modality)
-        )
-    return dataset
+    stage = Aligned(aligner_=(aligner or GCCA()).fit(chosen, warm if fit_on is None else fit_on))
+    return stage(dataset).with_stage(stage)
+
+
+@dataclass(kw_only=True, eq=False)
+class Aligned:
+    """The stage that `align` leaves behind: the fitted aligner, to bring other items into the same space."""
+
+    aligner_: Aligner | None = None
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Another dataset with vectors → the same with `shared-<column>` for each column that it has."""
+        assert self.aligner_ is not None  # it is set when the stage is made or loaded
+        for name in self.aligner_.centers_:
+            if name not in dataset.embeddings:
+                continue
+            own = dataset.embeddings[name]
+            told = {"aligner": type(self.aligner_).__name__, "options": asdict(self.aligner_), "of": own.made_by}
+            shared = np.where(own.present[:, None], self.aligner_.project(name, own.vectors), np.float32(0))
+            made = Embeddings(shared, own.present, dumps(told, sort_keys=True), own.modality)
+            dataset = dataset.with_embeddings(SHARED + name, made)
+        return dataset
