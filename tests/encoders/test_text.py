@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserec.encoders.text import TfidfText, words
-from fuserec.errors import NotFittedError
+from fuserec.errors import NotFittedError, OptionError
 
 TEXTS = [
     "red summer dress",
@@ -75,6 +75,20 @@ def test_few_texts_do_not_fail(texts):
 def test_there_are_never_more_numbers_than_asked_for():
     assert TfidfText(dim=3).fit(TEXTS).encode_batch(["red"]).shape == (1, 3)
     assert TfidfText(dim=128).fit(TEXTS).encode_batch(["red"]).shape == (1, len(TEXTS))
+
+
+def test_directions_that_are_rounding_errors_are_dropped():
+    assert TfidfText().fit(TEXTS[:3] * 20).encode_batch(TEXTS).shape == (len(TEXTS), 3)
+
+
+def test_an_empty_batch():
+    assert TfidfText(dim=3).fit(TEXTS).encode_batch([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("options", [{"dim": 0}, {"max_features": 0}, {"min_texts": 0}])
+def test_impossible_options(options):
+    with pytest.raises(OptionError, match="= 0.*expected 1 or more of each"):
+        TfidfText(**options)
 
 
 def test_rare_words_can_be_left_out():

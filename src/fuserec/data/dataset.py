@@ -1,7 +1,6 @@
 """Dataset: a catalog, what users did with it, and the vectors made so far. Frozen; stages return new ones."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -133,10 +132,6 @@ class Dataset:
     def with_set_aside(self, more: Iterable[SetAside]) -> "Dataset":
         """The same dataset with these added to the record of what was set aside."""
         return replace(self, set_aside=(*self.set_aside, *more))
-
-    def set_aside_counts(self) -> dict[tuple[str, str], int]:
-        """(what, reason) → how many, the most frequent first."""
-        return dict(Counter((entry.what, entry.reason) for entry in self.set_aside).most_common())
 
     def __repr__(self) -> str:
         counts = f"{self.n_users:,} users, {self.n_items:,} items, {len(self.interactions):,} interactions"

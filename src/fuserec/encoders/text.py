@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.encoders.encoder import Encoder
-from fuserec.errors import NotFittedError
+from fuserec.errors import NotFittedError, OptionError
 
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
 RUN = re.compile(rf"([{HAN}]+)|[^\W_{HAN}]+")  # a run of Chinese, or a word
@@ -60,11 +60,12 @@ class TfidfText(Encoder):
     A word that occurs f times in a text and in n of N training texts weighs (1 + ln f) (ln((1 + N) / (1 + n)) + 1):
     inverse document frequency (Spärck Jones 1972) with sublinear term frequency (Salton and Buckley 1988), smoothed.
     The reduction is latent semantic analysis (Deerwester et al. 1990): the first right singular vectors of the training
-    texts. `dim_` is `dim`, or fewer where there are fewer training texts or words. A text without any known word is
+    texts. `dim_` is `dim`, or fewer where the training texts have fewer directions. A text without any known word is
     a row of zeros. Raises `NotFittedError` before `fit`.
     """
 
     modality: ClassVar[str] = "text"
+    version: ClassVar[int] = 2
     batch_size: ClassVar[int] = 256
 
     dim: int = 128  # numbers a vector, at most
@@ -73,6 +74,11 @@ class TfidfText(Encoder):
     seed: int = 0  # of the randomized singular value decomposition
 
     def __post_init__(self) -> None:
+        if min(self.dim, self.max_features, self.min_texts) < 1:
+            raise OptionError(
+                f"dim = {self.dim}, max_features = {self.max_features}, min_texts = {self.min_texts}; "
+                "expected 1 or more of each"
+            )
         self._vectorizer: Any = None
         self._directions = np.zeros((0, 1), dtype=np.float32)  # (n_words, dim_)
         self._state = ""
@@ -99,7 +105,8 @@ class TfidfText(Encoder):
             self._vectorizer, self._directions = None, np.zeros((0, 1), dtype=np.float32)
         else:
             n_directions = min(self.dim, *weights.shape)
-            _, _, directions = randomized_svd(weights, n_directions, n_iter=5, random_state=self.seed)
+            _, sizes, directions = randomized_svd(weights, n_directions, n_iter=5, random_state=self.seed)
+            directions = directions[sizes > 1e-6 * sizes[0]]  # the others are rounding errors
             self._vectorizer, self._directions = vectorizer, np.ascontiguousarray(directions.T, dtype=np.float32)
         self._state = digest.hexdigest()
         return self
@@ -108,7 +115,7 @@ class TfidfText(Encoder):
         """Texts (b of them) → float32 (b, dim_), each of unit length or all zeros. Raises `NotFittedError`."""
         if not self._state:
             raise NotFittedError("TfidfText has not seen any texts; call fit(texts) with the training texts first")
-        if self._vectorizer is None:
+        if self._vectorizer is None or not batch:
             return np.zeros((len(batch), self._directions.shape[1]), dtype=np.float32)
         weights = self._vectorizer.transform([words(text) for text in batch])  # CSR (b, n_words)
         vectors = np.asarray(weights @ self._directions, dtype=np.float32)  # (b, dim_)

@@ -12,9 +12,17 @@ from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError, OptionError, did_you_mean
-from fuserec.sources.actions import Note, clean_ids, interactions_of, item_columns, note_actions, read_actions, silent
-from fuserec.sources.formats import SUFFIXES, as_text, read_table
-from fuserec.sources.roles import Settings, action_roles, guessed, item_id, modalities, read_settings
+from fuserec.sources.actions import (
+    action_table,
+    clean_ids,
+    first_rows,
+    interactions_of,
+    item_columns,
+    note_actions,
+    read_actions,
+)
+from fuserec.sources.formats import SUFFIXES, Note, as_text, read_table, silent
+from fuserec.sources.roles import NAMES, Settings, find_column, guessed, item_id, modalities, read_settings
 
 ITEMS, INTERACTIONS = ("items",), ("interactions", "ratings", "events")
 
@@ -36,11 +44,12 @@ def read(path: str | Path, *, on_note: Callable[[str], None] | None = None) -> D
     aside: list[SetAside] = []
 
     catalog, rows, id_column = _catalog(folder, items_file, settings, note, aside)
-    frame = read_table(actions_file, settings.encoding)
-    roles = action_roles(frame.columns, settings.interactions, actions_file.name, id_column)
-    frame = clean_ids(frame, [roles.user, roles.item], settings, actions_file.name, note)
+    listed = _listed_users(folder, settings, note, aside)
+    frame, roles = action_table(actions_file, settings, note, id_column)
+    frame = clean_ids(frame, roles.user, actions_file.name, note, set(listed))
+    frame = clean_ids(frame, roles.item, actions_file.name, note, catalog.ids)
     note_actions(frame, roles, settings, {}, actions_file.name, note)
-    users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name)
+    users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name, listed)
     aside += more
 
     vectors = _vectors(folder, settings, catalog, rows, aside)
@@ -80,21 +89,15 @@ def _inside(folder: Path, told: str, key: str) -> Path:
 def _catalog(
     folder: Path, file: Path, settings: Settings, note: Note, aside: list[SetAside]
 ) -> tuple[Catalog, NDArray[np.int64], str]:
-    frame = read_table(file, settings.encoding)
+    frame = read_table(file, settings.encoding, note)
     column = item_id(frame.columns, settings.items, file.name)
     roles, left_out = modalities(frame, settings.items, file.name, [column])
     guess = {} if "id" in settings.items else {column: "id"}
     guess |= {name: modality for name, modality in roles.items() if modality not in settings.items}
     if guess:
         note(f"guessed {file.name}: {guessed(guess, left_out)}")
-    frame = clean_ids(frame, [column], settings, file.name, note)
-    ids = frame[column]
-    again = ~ids.is_first_distinct()
-    for bad, reason in ((ids.is_null(), "empty item id"), (again & ids.is_not_null(), "duplicate item id")):
-        aside += [
-            SetAside("read", "item", f"{file.name} row {row + 1}", reason, ids[row] or "") for row in bad.arg_true()
-        ]
-    kept = ~(ids.is_null() | again)
+    frame = clean_ids(frame, column, file.name, note)
+    kept = first_rows(frame[column], "item", file.name, aside)
     if not kept.any():
         raise DataError(f"{file.name}: no row has an id in column {column!r}; expected one in each row")
     rows = kept.arg_true().to_numpy().astype(np.int64)
@@ -106,20 +109,37 @@ def _catalog(
     return Catalog(Ids(frame[column].to_list()), columns, folder.absolute()), rows, column
 
 
+def _listed_users(folder: Path, settings: Settings, note: Note, aside: list[SetAside]) -> list[str]:
+    if "file" not in settings.users:
+        return []
+    file = _inside(folder, settings.users["file"], "[users] file")
+    frame = read_table(file, settings.encoding, note)
+    column = find_column(frame.columns, NAMES["user"])
+    if column is None:
+        raise DataError(f"{file.name} has no user_id; columns found: {', '.join(frame.columns)}; rename one to user_id")
+    users = clean_ids(frame, column, file.name, note)[column]
+    return users.filter(first_rows(users, "user", file.name, aside)).to_list()
+
+
 def _vectors(
     folder: Path, settings: Settings, catalog: Catalog, rows: NDArray[np.int64], aside: list[SetAside]
 ) -> dict[str, Embeddings]:
     files: dict[str, tuple[Path, str | None]] = {}
     for name, told in settings.vectors.items():
-        if "file" not in told:
-            raise DataError(f'dataset.toml: [vectors.{name}] names no file; write file = "vectors/{name}.npy"')
+        here = [f"vectors/{name}{suffix}" for suffix in (".npy", ".parquet")]
+        told_file = told.get("file") or next((each for each in here if (folder / each).is_file()), None)
+        if told_file is None:
+            raise DataError(
+                f"dataset.toml: [vectors.{name}] names no file, and there is no {' or '.join(here)}; "
+                f'put one there, or write file = "FILE" under [vectors.{name}]'
+            )
         modality = told.get("modality")
         if modality not in (None, *MODALITIES):
             raise OptionError(
                 f"dataset.toml: [vectors.{name}] modality = {modality!r}{did_you_mean(str(modality), MODALITIES)} "
                 f"Expected one of {', '.join(MODALITIES)}."
             )
-        files[name] = _inside(folder, told["file"], f"[vectors.{name}] file"), modality
+        files[name] = _inside(folder, told_file, f"[vectors.{name}] file"), modality
     told_files = {file.resolve() for file, _ in files.values()}
     if (folder / "vectors").is_dir():
         for file in sorted((folder / "vectors").iterdir()):
