@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
         "TfidfText": "fuserec.encoders.text:TfidfText",
+        "VideoFrames": "fuserec.encoders.video:VideoFrames",
     },
     "fuser": {
         "Concat": "fuserec.fusion.early:Concat",
