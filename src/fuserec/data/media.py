@@ -206,21 +206,24 @@ def _check_sound(container: Any) -> None:
         raise MediaError(f"the sound claims a sample rate outside of {RATES[0]:,} to {RATES[1]:,} Hz")
 
 
-def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray[np.uint8]:
-    """Video file → `n_frames` frames spread evenly over its key frames: RGB uint8 (at most n_frames, side, side, 3)."""
+def read_frames(path: Path, limits: Limits, n_frames: int, side: int, *, key_frames: bool = True) -> NDArray[np.uint8]:
+    """Video file → `n_frames` frames spread evenly over its key frames: RGB uint8 (at most n_frames, side, side, 3).
+
+    Without `key_frames`, over all of its frames, each of which is then decoded.
+    """
     with _open_av(path, "video", limits) as container:
         if not container.streams.video:
             raise MediaError("the file has no pictures")
         stream = container.streams.video[0]
         if stream.codec_context.width * stream.codec_context.height > limits.pixels:
             raise MediaError(f"the video has more pixels than the limit of {limits.pixels:,}")
-        stream.codec_context.skip_frame = "NONKEY"
+        stream.codec_context.skip_frame = "NONKEY" if key_frames else "DEFAULT"
         frames: list[NDArray[np.uint8]] = []
         every = 1
         for index, frame in enumerate(container.decode(stream)):
             if index % every == 0:
                 frames.append(frame.to_ndarray(format="rgb24", width=side, height=side))
-            if len(frames) >= 16 * n_frames:  # a video of key frames only: keep every other one from here on
+            if len(frames) >= 16 * n_frames:  # a long video: keep every other one from here on
                 frames, every = frames[::2], 2 * every
         if not frames:
             raise MediaError("the video has no frame that can be decoded")

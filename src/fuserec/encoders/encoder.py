@@ -124,7 +124,8 @@ def default_encoders() -> dict[str, Encoder]:
 
     text, image = ("MiniLM", "EfficientNetLite0") if available() else ("TfidfText", "ColorTexture")
     names = {"text": text, "image": image, "audio": "MFCC"}
-    return {modality: registry.make("encoder", name) for modality, name in names.items()}
+    encoders = {modality: registry.make("encoder", name) for modality, name in names.items()}
+    return {**encoders, "video": registry.make("encoder", "VideoFrames", {"image": image, "audio": "MFCC"})}
 
 
 class _ColumnRun:
