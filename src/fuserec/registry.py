@@ -35,11 +35,18 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
     "encoder": {
+        "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "SharedAudio": "fuserec.encoders.shared_space:SharedAudio",
+        "SharedImage": "fuserec.encoders.shared_space:SharedImage",
+        "SharedText": "fuserec.encoders.shared_space:SharedText",
         "TfidfText": "fuserec.encoders.text:TfidfText",
+        "TransformersAudio": "fuserec.encoders.hub_audio:TransformersAudio",
+        "TransformersImage": "fuserec.encoders.hub_image:TransformersImage",
+        "TransformersText": "fuserec.encoders.hub_text:TransformersText",
         "VideoFrames": "fuserec.encoders.video:VideoFrames",
     },
     "fuser": {

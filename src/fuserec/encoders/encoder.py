@@ -62,6 +62,10 @@ class Encoder(ABC):
         }
         return json.dumps(described, sort_keys=True)
 
+    def space(self) -> str:
+        """Names the space the vectors lie in: those of two encoders may be compared where these are the same."""
+        return self.identity()
+
 
 def encode(
     dataset: Dataset,
