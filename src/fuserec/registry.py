@@ -55,6 +55,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Sum": "fuserec.fusion.early:Sum",
         "Weighted": "fuserec.fusion.early:Weighted",
     },
+    "normalizer": {
+        "Center": "fuserec.preparation.normalize:Center",
+        "PCAWhitening": "fuserec.preparation.normalize:PCAWhitening",
+        "Robust": "fuserec.preparation.normalize:Robust",
+        "UnitLength": "fuserec.preparation.normalize:UnitLength",
+        "ZScore": "fuserec.preparation.normalize:ZScore",
+    },
     "recommender": {
         "ContentNeighbors": "fuserec.recommenders.content:ContentNeighbors",
         "ContentWalk": "fuserec.recommenders.walk:ContentWalk",
@@ -67,6 +74,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stage": {
         "Aligned": "fuserec.alignment.aligner:Aligned",
         "Encoded": "fuserec.encoders.encoder:Encoded",
+        "Normalized": "fuserec.preparation.normalize:Normalized",
     },
     "importer": {
         "mmrec": "fuserec.sources.mmrec:read_mmrec",
