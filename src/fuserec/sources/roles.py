@@ -18,7 +18,7 @@ KEYS: dict[str, dict[str, str]] = {
     "items": {"file": TEXT, "id": TEXT, "text": TEXTS, "image": TEXTS, "audio": TEXTS, "video": TEXTS, "media": TEXT},
     "interactions": dict.fromkeys(("file", "user", "item", "rating", "time", "time_unit", "split"), TEXT),
     "users": {"file": TEXT},
-    "vectors": {"file": TEXT, "modality": TEXT},
+    "vectors": {"file": TEXT, "modality": TEXT, "missing": TEXT},
 }
 NAMES = {  # compared in lower case, without "_" and other signs
     "item": ("itemid", "item", "asin", "sku", "productid", "movieid"),
