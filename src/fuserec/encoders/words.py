@@ -1,7 +1,6 @@
-"""Words → vectors of words, trained on the catalog or read from a file, averaged over each text: extra `[words]`."""
+"""Texts → averages of word vectors, which are trained on the catalog (extra `[words]`) or read from a file."""
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.encoders.encoder import Encoder
-from fuserec.encoders.text import RUN, row_of, words
-from fuserec.errors import DataError, MissingExtraError, NotFittedError, OptionError
+from fuserec.encoders.text import row_of, words
+from fuserec.encoders.word_files import read_word_vectors
+from fuserec.errors import MissingExtraError, NotFittedError, OptionError
 
 Vectors = NDArray[np.float32]
 
 SIF_A = 1e-3  # Arora et al. use 1e-4 to 1e-3
 SHORTEST, LONGEST, BUCKETS = 3, 6, 2**17  # characters of an n-gram (FastText's own), rows that n-grams are hashed to
-FASTTEXT_MODEL = b"\xba\x16O/"  # the first bytes of FastText's own .bin files
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,9 +39,9 @@ class WordVectors(Encoder):
     trained (Huang, Zhu and Siew 2006), scaled, and b set, so that W v + b has mean 0 and variance 1 over the training
     texts (Salimans and Kingma 2016, section 3): neither all near 1/2 nor all at 0 and 1.
 
-    A text without any known word is a row of zeros, as is one of which `sif` leaves nothing. A file's vocabulary is
-    folded as the texts are (lower case, full width), the more frequent of two equal words wins.
-    Raises `NotFittedError` before `fit`, `MissingExtraError` without gensim, `DataError` for a file that is not one.
+    A text without any known word is a row of zeros, as is one of which `sif` leaves nothing.
+    Raises `NotFittedError` before `fit`, `DataError` for a file that cannot be used, and, where words are trained here,
+    `MissingExtraError` without gensim.
     """
 
     modality: ClassVar[str] = "text"
@@ -182,10 +181,11 @@ class WordVectors(Encoder):
         places = places[self.ngram_buckets_[places % len(self.ngram_buckets_)] == buckets]
         if not len(places):
             return None
-        return np.asarray(self.ngram_vectors_[places].sum(axis=0) / len(buckets), dtype=np.float32)
+        vector: Vectors = self.ngram_vectors_[places].sum(axis=0, dtype=np.float32) / np.float32(len(buckets))
+        return vector
 
     def _without_common(self, pooled: Vectors) -> Vectors:
-        left = pooled - pooled @ self.common_.T @ self.common_
+        left: Vectors = pooled - pooled @ self.common_.T @ self.common_
         length = np.linalg.norm(pooled, axis=1)
         left[np.linalg.norm(left, axis=1) < 1e-5 * length] = 0.0  # rounding errors would look like a direction
         return left
@@ -218,46 +218,6 @@ def sigmoid_projection(vectors: Vectors, weights: Vectors, bias: Vectors) -> Vec
     from scipy.special import expit
 
     return np.asarray(expit(vectors @ weights.T + bias), dtype=np.float32)
-
-
-def read_word_vectors(path: Path, limit: int) -> tuple[tuple[str, ...], Vectors]:
-    """A file of word vectors → the words among its first `limit`, and their vectors float32 (n_words, word_dim).
-
-    `.txt` and `.vec`: a word and its numbers a line, with word2vec's first line of two counts or, as GloVe's, without;
-    `.bin`: word2vec's binary. Words are folded as texts are; those that no text can hold are left out.
-    Raises `OptionError` for another ending, `DataError` for a file that is missing or damaged.
-    """
-    if path.suffix not in (".txt", ".vec", ".bin"):
-        raise OptionError(
-            f"WordVectors: source is {str(path)!r}; "
-            "expected 'train', 'fasttext', or a file that ends in .txt, .vec or .bin"
-        )
-    keyed_vectors = _gensim().models.KeyedVectors
-    try:
-        with path.open("rb") as file:
-            first = file.readline(10_000)
-    except OSError as error:
-        raise DataError(f"{path}: word vectors cannot be read ({error.strerror}); give the path of a file") from error
-    if first.startswith(FASTTEXT_MODEL):
-        raise DataError(f"{path}: this is a whole FastText model, not word vectors; give the .vec file beside it")
-    binary, has_counts = path.suffix == ".bin", len(first.split()) == 2
-    try:
-        read = keyed_vectors.load_word2vec_format(
-            str(path), binary=binary, no_header=not binary and not has_counts, limit=limit, unicode_errors="replace"
-        )
-    except (OSError, ValueError, TypeError, EOFError, MemoryError) as error:
-        raise DataError(
-            f"{path}: these are not word vectors, or the file is damaged ({error}); expected a word and its numbers a "
-            "line (.txt, .vec) or word2vec's binary (.bin)"
-        ) from error
-    if not np.isfinite(read.vectors).all():
-        raise DataError(f"{path}: holds numbers that are not finite; the file is damaged")
-    folded: dict[str, int] = {}  # word → row in the file
-    for row, word in enumerate(read.index_to_key):
-        word = unicodedata.normalize("NFKC", word).casefold()
-        if RUN.fullmatch(word):
-            folded.setdefault(word, row)
-    return tuple(folded), read.vectors[list(folded.values())]
 
 
 def _gensim() -> Any:
