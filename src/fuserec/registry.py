@@ -25,6 +25,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "SpectralSound": "fuserec.encoders.audio:SpectralSound",
         "TfidfText": "fuserec.encoders.text:TfidfText",
     },
     "fuser": {
