@@ -44,6 +44,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "SharedAudio": "fuserec.encoders.shared_space:SharedAudio",
         "SharedImage": "fuserec.encoders.shared_space:SharedImage",
         "SharedText": "fuserec.encoders.shared_space:SharedText",
+        "SpectralSound": "fuserec.encoders.audio:SpectralSound",
         "TfidfText": "fuserec.encoders.text:TfidfText",
         "TransformersAudio": "fuserec.encoders.hub_audio:TransformersAudio",
         "TransformersImage": "fuserec.encoders.hub_image:TransformersImage",

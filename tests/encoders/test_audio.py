@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from fuserec.data.media import Limits
-from fuserec.encoders import audio
-from fuserec.encoders.audio import CHUNK, MFCC, RATE, mel_matrix
+from fuserec.encoders import spectra
+from fuserec.encoders.audio import MFCC
+from fuserec.encoders.spectra import CHUNK, RATE, mel_matrix
 from fuserec.errors import OptionError
 
 REFERENCE = Path(__file__).parents[1] / "references" / "librosa_mel.npz"
@@ -23,15 +24,15 @@ def librosa():
 
 
 def features(samples, **options):
-    return [rows.numpy() for rows in audio.features(torch.from_numpy(samples), **options)]
+    return [rows.numpy() for rows in spectra.features(torch.from_numpy(samples), **options)]
 
 
 def mfcc(mel, n_mfcc):
-    return audio.mfcc(torch.from_numpy(mel), n_mfcc).numpy()
+    return spectra.mfcc(torch.from_numpy(mel), n_mfcc).numpy()
 
 
 def slopes(coefficients):
-    return audio.slopes(torch.from_numpy(coefficients)).numpy()
+    return spectra.slopes(torch.from_numpy(coefficients)).numpy()
 
 
 def far(found, expected):
