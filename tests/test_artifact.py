@@ -7,7 +7,7 @@ from fuserec import registry
 from fuserec.artifact import load_model, save_model
 from fuserec.atomic import new_folder
 from fuserec.errors import ArtifactError, NotFittedError
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 from tests.planted import checkerboard
 
 

@@ -6,7 +6,7 @@ import pytest
 from fuserec import registry
 from fuserec.errors import OptionError
 from fuserec.evaluation import evaluate, rank_and_measure
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 from fuserec.preparation.split import split_by_time, split_cold_items
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fuserec.encoders.encoder import Encoder, encode
     from fuserec.errors import FuserecError
     from fuserec.evaluation import evaluate
-    from fuserec.fusion.early import fuse
+    from fuserec.fusion.fuser import fuse
     from fuserec.preparation.clean import clean
     from fuserec.preparation.split import split_by_time, split_cold_items, split_given, split_last, split_random
     from fuserec.recipe import Recipe
@@ -52,7 +52,7 @@ _HOMES = {
     "clean": "preparation.clean",
     "encode": "encoders.encoder",
     "evaluate": "evaluation",
-    "fuse": "fusion.early",
+    "fuse": "fusion.fuser",
     "load_model": "artifact",
     "make": "registry",
     "read": "sources.folder",

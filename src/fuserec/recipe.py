@@ -13,7 +13,7 @@ from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
 from fuserec.encoders.encoder import default_encoders, encode
 from fuserec.errors import OptionError
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 from fuserec.preparation import split as splits
 from fuserec.preparation.clean import clean
 from fuserec.recommenders.neighbors import EASE

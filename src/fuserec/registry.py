@@ -53,8 +53,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "WordVectors": "fuserec.encoders.words:WordVectors",
     },
     "fuser": {
+        "Adversarial": "fuserec.fusion.learned:Adversarial",
+        "Attention": "fuserec.fusion.learned:Attention",
         "Concat": "fuserec.fusion.early:Concat",
+        "Gated": "fuserec.fusion.learned:Gated",
+        "LowRankTensor": "fuserec.fusion.learned:LowRankTensor",
         "Mean": "fuserec.fusion.early:Mean",
+        "PCAConcat": "fuserec.fusion.early:PCAConcat",
         "Sum": "fuserec.fusion.early:Sum",
         "Weighted": "fuserec.fusion.early:Weighted",
     },

@@ -7,7 +7,7 @@ from tests.planted import checkerboard
 from fuserec import registry
 from fuserec.artifact import load_model, save_model
 from fuserec.errors import FuserecError, NotFittedError, OptionError, UnknownIdError
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 
 NAMES = list(registry.components("recommender"))
 PERSONAL = [name for name in NAMES if name not in ("Popular", "Random")]
