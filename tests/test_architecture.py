@@ -18,7 +18,7 @@ FLOORS = [
     ("augmentation", "retrieval"),
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),
     ("recommenders", "report"),
-    ("evaluation", "search"),
+    ("evaluation", "query"),
     ("recipe", "artifact", "page"),
     ("demo",),
     ("cli",),

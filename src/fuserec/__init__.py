@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fuserec.alignment.aligner import align
     from fuserec.artifact import load_model, save_model
     from fuserec.data.catalog import Catalog, Column
     from fuserec.data.dataset import Dataset, SetAside, Split
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from fuserec.evaluation import evaluate
     from fuserec.fusion.fuser import fuse
     from fuserec.preparation.clean import clean
+    from fuserec.preparation.normalize import normalize
     from fuserec.preparation.split import split_by_time, split_cold_items, split_given, split_last, split_random
+    from fuserec.query import search
     from fuserec.recipe import Recipe
     from fuserec.recommenders.recommender import Recommender
     from fuserec.registry import make
@@ -49,16 +52,19 @@ _HOMES = {
     "SetAside": "data.dataset",
     "Split": "data.dataset",
     "VectorCache": "encoders.cache",
+    "align": "alignment.aligner",
     "clean": "preparation.clean",
     "encode": "encoders.encoder",
     "evaluate": "evaluation",
     "fuse": "fusion.fuser",
     "load_model": "artifact",
     "make": "registry",
+    "normalize": "preparation.normalize",
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
     "read_movielens": "sources.movielens",
     "save_model": "artifact",
+    "search": "query",
     "split_by_time": "preparation.split",
     "split_cold_items": "preparation.split",
     "split_given": "preparation.split",
@@ -85,16 +91,19 @@ __all__ = [
     "SetAside",
     "Split",
     "VectorCache",
+    "align",
     "clean",
     "encode",
     "evaluate",
     "fuse",
     "load_model",
     "make",
+    "normalize",
     "read",
     "read_mmrec",
     "read_movielens",
     "save_model",
+    "search",
     "split_by_time",
     "split_cold_items",
     "split_given",

@@ -77,7 +77,9 @@ def load_model(folder: Path | str) -> Recommender:
             raise ArtifactError(f"{path} is missing or was changed since it was written; train the model again")
     try:
         arrays = load_file(folder / "arrays.safetensors")
-        model: Recommender = unpack(manifest["model"], arrays)
+        model = unpack(manifest["model"], arrays)
+        if not isinstance(model, Recommender):
+            raise TypeError(f"it holds {type(model).__name__}, not a recommender")
         items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
         columns = {
             name: Column(name, modality, tuple(items[f"column:{name}"]))

@@ -151,7 +151,7 @@ def _default_models(train: Dataset) -> list[Component]:
     ]
     if train.n_items > EASE().max_items:
         models.remove({"name": "EASE"})
-    columns = sorted(name for name, embeddings in train.embeddings.items() if not embeddings.parts)
+    columns = sorted(train.column_vectors)
     if columns:
         models += [{"name": "ContentNeighbors", "by": column} for column in (*columns, "fused")]
         models += [{"name": "ContentWalk"}]

@@ -82,6 +82,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stage": {
         "Aligned": "fuserec.alignment.aligner:Aligned",
         "Encoded": "fuserec.encoders.encoder:Encoded",
+        "Fused": "fuserec.fusion.fuser:Fused",
         "Normalized": "fuserec.preparation.normalize:Normalized",
     },
     "importer": {

@@ -14,7 +14,6 @@ from fuserec.data.embeddings import Embeddings, unit
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
-SHARED = "shared-"  # what the names of aligned columns begin with
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,8 +38,9 @@ class Fuser(ABC):
             if column not in available:
                 known = ", ".join(available)
                 raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
-        sources = [name for name, given in available.items() if not given.parts and not name.startswith(SHARED)]
-        chosen = sorted(sources if columns is None else columns)  # so that the order of columns changes nothing
+        chosen = sorted(
+            dataset.column_vectors if columns is None else columns
+        )  # so that the order of columns changes nothing
         if not chosen:
             raise DataError("nothing to fuse: the dataset has no vectors; encode it first")
         self.centers_ = {name: available[name].center(dataset.warm) for name in chosen}
@@ -119,5 +119,19 @@ def fuse(
     """
     from fuserec.fusion.early import Concat
 
-    fuser = (fuser or Concat()).fit(dataset, columns)
-    return dataset.with_embeddings(name, fuser.fuse({column: dataset.embeddings[column] for column in fuser.columns}))
+    stage = Fused(fuser_=(fuser or Concat()).fit(dataset, columns), name=name)
+    return stage(dataset).with_stage(stage)
+
+
+@dataclass(kw_only=True, eq=False)
+class Fused:
+    """The stage that `fuse` leaves behind: the fitted fuser, to fuse the vectors of other items in the same way."""
+
+    fuser_: Fuser | None = None
+    name: str = "fused"  # of the vectors that it makes
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Another dataset with vectors of fitted columns → the same with fused ones; without any, as it is."""
+        assert self.fuser_ is not None  # it is set when the stage is made or loaded
+        there = {name: dataset.embeddings[name] for name in self.fuser_.columns if name in dataset.embeddings}
+        return dataset.with_embeddings(self.name, self.fuser_.fuse(there)) if there else dataset

@@ -88,7 +88,7 @@ class ContentWalk(RandomWalk):
         self.content_share_ = lean.astype(np.float32)  # (n_items,)
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
-        available = [name for name, embeddings in dataset.embeddings.items() if not embeddings.parts]
+        available = list(dataset.column_vectors)
         for name in (*self.columns, *self.weights):
             if name not in available:
                 known = ", ".join(available) or "none"

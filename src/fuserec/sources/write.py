@@ -102,9 +102,8 @@ def _copy_media(catalog: Catalog, column: Column, place: Path, folder: str) -> l
 def _write_vectors(dataset: Dataset, place: Path) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     files: set[str] = set()
-    for name, embeddings in dataset.embeddings.items():
-        encoded = name in dataset.catalog.columns and embeddings.made_by.startswith('{"encoder"')
-        if encoded or embeddings.parts:  # only fused vectors have parts
+    for name, embeddings in dataset.column_vectors.items():
+        if name in dataset.catalog.columns and embeddings.made_by.startswith("{"):  # an encoder made them
             continue
         file = f"vectors/{_file_name(name, files)}.npy"
         told[name] = {"file": file, "modality": embeddings.modality}

@@ -1,6 +1,7 @@
-"""Search: a text, a picture or a sound → the items that fit it, whatever modality they speak in."""
+"""Query: a text, a picture or a sound → the items that fit it, whatever modality they speak in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +80,18 @@ def _encoded(model: Recommender, query: Mapping[str, str | Path]) -> Mapping[str
     dataset = Dataset("query", Catalog(Ids(["query"]), columns, root), Ids([], "user"), Interactions(nobody, nobody))
     for stage in model.stages_:
         dataset = stage(dataset)
+        if isinstance(stage, Encoded):  # a text without any known word has a vector of zeros
+            dataset = replace(
+                dataset, embeddings={name: e for name, e in dataset.embeddings.items() if e.vectors.any()}
+            )
     for entry in dataset.set_aside:
         raise DataError(f"the {entry.what} to search by cannot be used: {entry.reason} ({query[entry.what]})")
-    known = {name: vectors for name, vectors in dataset.embeddings.items() if vectors.vectors.any()}
-    if not known:
+    if not dataset.embeddings:
         raise DataError(
             f"the query of {' and '.join(query)} has no vector: this model has no encoded column of that modality, "
             "or its encoder knows nothing in it"
         )
-    return known
+    return dataset.embeddings
 
 
 def _cosine(model: Recommender, name: str, asked: Embeddings, asked_by: str) -> Scores:
