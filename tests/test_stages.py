@@ -71,7 +71,7 @@ def test_search_by_the_words_of_an_item_finds_it(saved):
     folder, _, train = saved
     model = fuserec.load_model(folder)
     ranks = []
-    for row in range(0, 60, 6):
+    for row in np.flatnonzero(train.catalog.columns["description"].present)[::6]:
         found = search(model, {"text": train.catalog.columns["description"].values[row]}, k=60)
         ranks.append(found.ids.index(train.catalog.ids[row]))
     assert np.median(ranks) <= 2
@@ -90,11 +90,11 @@ def test_search_across_modalities_is_better_than_chance(saved):
     model = fuserec.load_model(folder)
     texts, photos = train.catalog.columns["description"], train.embeddings["photo"].present
     ranks = []
-    for row in np.flatnonzero(photos):
+    for row in np.flatnonzero(photos & texts.present):
         found = search(model, {"text": texts.values[row]}, k=60, by="photo")
         ranks.append(found.ids.index(train.catalog.ids[row]))
         assert set(found[0].why) == {"photo"}
-    assert len(ranks) > 40 and np.mean(ranks) < 0.35 * photos.sum()  # chance: half
+    assert len(ranks) > 40 and np.mean(ranks) < 0.35 * photos.sum()  # chance: half of them
 
 
 def test_what_cannot_be_searched_is_told(saved, tmp_path):
@@ -108,18 +108,18 @@ def test_what_cannot_be_searched_is_told(saved, tmp_path):
     with pytest.raises(DataError, match="has no vector"):
         search(model, {"text": "qqqzzz"})
     with pytest.raises(OptionError, match="no vectors named 'phto'; did you mean 'photo'"):
-        search(model, {"text": "red"}, by="phto")
+        search(model, {"text": "azure"}, by="phto")
     with pytest.raises(OptionError, match="give a text, a picture or a sound"):
         search(model, {})
     with pytest.raises(OptionError, match="k is 0"):
-        search(model, {"text": "red"}, k=0)
+        search(model, {"text": "azure"}, k=0)
 
 
 def test_without_a_shared_space_other_modalities_are_refused_with_the_way_out(shop):
     train = fuserec.fuse(fuserec.encode(shop, {"text": TfidfText(), "image": ColorTexture()}))
     model = fuserec.make("recommender", "ContentNeighbors").fit(train)
     with pytest.raises(OptionError, match="trained without a shared space; train it with --align GCCA"):
-        search(model, {"text": "red"}, by="photo")
+        search(model, {"text": "azure"}, by="photo")
 
 
 def test_packing_goes_both_ways_and_refuses_what_it_cannot_store():
