@@ -104,12 +104,12 @@ def dinov2(folder):
 
 
 def clip(folder):
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
-    text = {**VISION, "vocab_size": 64, "max_position_embeddings": 12, "eos_token_id": 3, "pad_token_id": 0}
+    text = {**VISION, "vocab_size": 64, "max_position_embeddings": 12, "bos_token_id": 2, "eos_token_id": 3}
     config = CLIPConfig(text_config=text, vision_config={**VISION, "image_size": 32, "patch_size": 8}, projection_dim=8)
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    return save(folder, lambda: CLIPModel(config), tokenizer(), pictures)
+    return save(folder, lambda: CLIPModel(config), CLIPProcessor(pictures, tokenizer(model_max_length=12)))
 
 
 def siglip2(folder):
@@ -122,7 +122,7 @@ def siglip2(folder):
 
 
 def clap(folder):
-    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
+    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor
 
     text = {**VISION, "vocab_size": 64, "max_position_embeddings": 40, "pad_token_id": 0, "projection_dim": 8}
     sound = {
@@ -135,7 +135,7 @@ def clap(folder):
         feature_size=16, sampling_rate=8_000, max_length_s=1, hop_length=80, fft_window_size=256, frequency_max=4_000,
         truncation="rand_trunc",
     )  # fmt: skip
-    return save(folder, lambda: ClapModel(config), tokenizer(), sounds)
+    return save(folder, lambda: ClapModel(config), ClapProcessor(sounds, tokenizer(model_max_length=40)))
 
 
 def wav2vec2(folder):

@@ -83,8 +83,8 @@ def test_a_long_text_is_cut_where_the_model_ends_and_nothing_is_lost(folders, na
 
 def parts(encoder):
     encoder.encode_batch(["a"])
-    state = encoder.state()
-    found = {key[1]: value for key, value in loaded.items() if isinstance(key, tuple) and key[0] == state}
+    key = (encoder.state(), encoder.precision, encoder.device)
+    found = {part[1]: value for part, value in loaded.items() if (part[0], *part[2:]) == key}
     return found["network"], found["tokens"], encoder.pooling
 
 

@@ -6,6 +6,7 @@ transformers (CLIP, SigLIP 2, CLAP) are computed by the hub's encoders, those of
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
@@ -67,10 +68,21 @@ class _Shared(HubModel):
         folder = self.folder()
         return once_of(self, "sentence", lambda: self._read(folder))
 
+    def _able(self) -> Any:
+        model = self._sentence()
+        if not model.supports(self.modality):
+            raise DataError(
+                f"model = {self.model!r} embeds {', '.join(sorted(self.modalities()))}, not {self.modality}"
+            )
+        return model
+
     def _read(self, folder: Path) -> Any:
         from sentence_transformers import SentenceTransformer
 
         check_device(self.device)
+        for path in folder.rglob("pytorch_model.bin"):
+            if not path.with_name("model.safetensors").is_file():
+                raise DataError(f"{path}: these weights are a pickle, which can run code; convert them to safetensors")
         with reading(folder):
             model = SentenceTransformer(
                 str(folder),
@@ -82,11 +94,7 @@ class _Shared(HubModel):
 
     def _embed(self, windows: list[list[Any]]) -> NDArray[np.float32]:
         """Windows of each of b values, as sentence-transformers takes them → float32 (b, dim) of unit length."""
-        model = self._sentence()
-        if not model.supports(self.modality):
-            raise DataError(
-                f"model = {self.model!r} embeds {', '.join(sorted(self.modalities()))}, not {self.modality}"
-            )
+        model = self._able()
         flat = [window for own in windows for window in own]
         with _encoding:
             vectors = model.encode(flat, batch_size=self.batch_size, show_progress_bar=False).astype(np.float32)
@@ -110,14 +118,15 @@ class SharedText(_Shared):
         return self._embed([self._windows(text) for text in batch])
 
     def _windows(self, text: str) -> list[str]:
-        model = self._sentence()
+        model = self._able()
         with _encoding:
             told = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ends = [end for _, end in told["offset_mapping"]]
-        room = (model.max_seq_length or len(ends) + 8) - 8  # for the model's own marks
-        breaks = [0, *(int(part[-1]) for part in cut(ends, room) if len(part))]
-        breaks[-1] = len(text)
-        return [text[start:end] for start, end in zip(breaks, breaks[1:], strict=False)] or [text]
+        if not ends or model.max_seq_length is None:
+            return [text]
+        parts = cut(ends, model.max_seq_length - model.tokenizer.num_special_tokens_to_add())
+        breaks = [0, *(int(part[-1]) for part in parts[:-1]), len(text)]
+        return [text[start:end] for start, end in pairwise(breaks)]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -151,7 +160,7 @@ class SharedAudio(_Shared):
     @property
     def rate(self) -> int:
         """Samples a second that the model wants, in Hz."""
-        processor = self._sentence()[0].processor
+        processor = self._able()[0].processor
         return int(getattr(processor, "feature_extractor", processor).sampling_rate)
 
     def decode(self, value: Path, limits: Limits) -> NDArray[np.float32]:
