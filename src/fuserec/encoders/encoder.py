@@ -113,7 +113,7 @@ class Encoded:
         for name, encoder in self.encoders_.items():
             if name in dataset.catalog.columns:
                 column = dataset.catalog.columns[name]
-                dataset = _ColumnRun(dataset, column, encoder, Limits(), None, 1, None).encode()
+                dataset = _ColumnRun(dataset, column, encoder, Limits(), None, None, None).encode()
         return dataset
 
 
