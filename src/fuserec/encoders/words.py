@@ -185,7 +185,7 @@ class WordVectors(Encoder):
         return vector
 
     def _without_common(self, pooled: Vectors) -> Vectors:
-        left: Vectors = pooled - pooled @ self.common_.T @ self.common_
+        left = np.asarray(pooled - pooled @ self.common_.T @ self.common_, dtype=np.float32)
         length = np.linalg.norm(pooled, axis=1)
         left[np.linalg.norm(left, axis=1) < 1e-5 * length] = 0.0  # rounding errors would look like a direction
         return left
