@@ -97,6 +97,7 @@ def test_few_texts_do_not_fail(texts):
     assert vectors.shape[0] == len(texts) + 2 and vectors.shape[1] >= 1
     assert vectors.dtype == np.float32 and np.isfinite(vectors).all()
     assert not vectors[-2:].any()
+    assert encoder.encode_batch([]).shape == (0, vectors.shape[1])
     assert encoder.state()
 
 

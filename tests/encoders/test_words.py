@@ -155,6 +155,8 @@ def test_the_projection_is_scaled_on_the_training_texts(file):
     assert np.abs(other.encode_batch(texts) - found).max() > 0.1
     few = WordVectors(source=file, projection="sigmoid", pooling="mean").fit(["red", "red"]).encode_batch(["red"])
     assert np.isfinite(few).all() and few.shape == (1, 100)
+    alike = WordVectors(source=file, projection="sigmoid", pooling="mean", seed=3).fit(["red dress shoes"] * 7)
+    assert np.abs(alike.projection_weights_).max() < 10
 
 
 # Files
@@ -267,6 +269,13 @@ def test_training_is_gensims():
     assert set(encoder.vocabulary_) == {word for word, n in Counter(sum(bags, [])).items() if n >= 2}
     assert np.array_equal(encoder.encode_batch(["red dress"])[0], (model.wv["red"] + model.wv["dress"]) / 2)
     assert not encoder.encode_batch(["blue"]).any()
+
+
+def test_the_end_of_a_very_long_text_is_trained_on_too():
+    long = ["red dress"] * 5_000 + ["blue shoes"] * 50
+    one, two = ([" ".join(long)], [" ".join(long[:5_000]), " ".join(long[5_000:])])
+    options = {"dim": 4, "epochs": 1, "pooling": "mean"}
+    assert np.array_equal(WordVectors(**options).fit(one).vectors_, WordVectors(**options).fit(two).vectors_)
 
 
 def test_fasttext_knows_words_by_their_n_grams():
@@ -391,7 +400,9 @@ def test_without_gensim(monkeypatch, file):
     monkeypatch.setitem(sys.modules, "gensim.models", None)
     assert WordVectors(source=file).fit(TEXTS).encode_batch(["red"]).any()
     for source in ("train", "fasttext"):
-        with pytest.raises(MissingExtraError, match=r'needs the package gensim.*pip install "fuserec\[words\]"'):
+        with pytest.raises(
+            MissingExtraError, match=r'WordVectors needs the package gensim.*pip install "fuserec\[words\]"'
+        ):
             WordVectors(source=source).fit(TEXTS)
 
 

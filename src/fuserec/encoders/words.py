@@ -19,6 +19,7 @@ Vectors = NDArray[np.float32]
 
 SIF_A = 1e-3  # Arora et al. use 1e-4 to 1e-3
 SHORTEST, LONGEST, BUCKETS = 3, 6, 2**17  # characters of an n-gram (FastText's own), rows that n-grams are hashed to
+MAX_WORDS = 10_000  # gensim leaves out what comes after these in a text
 
 
 @dataclass(kw_only=True, eq=False)
@@ -125,6 +126,7 @@ class WordVectors(Encoder):
         if max(counts.values(), default=0) < self.min_count:  # gensim refuses to train on nothing
             return
         models = _gensim().models
+        parts = [bag[start : start + MAX_WORDS] for bag in bags for start in range(0, len(bag), MAX_WORDS)]
         options = {
             "vector_size": self.dim,
             "window": self.window,
@@ -135,9 +137,9 @@ class WordVectors(Encoder):
             "workers": 1,  # with more, the order of the steps, and so the vectors, would change from run to run
         }
         if self.source == "train":
-            trained = models.Word2Vec(bags, **options).wv
+            trained = models.Word2Vec(parts, **options).wv
         else:
-            trained = models.FastText(bags, min_n=SHORTEST, max_n=LONGEST, bucket=BUCKETS, **options).wv
+            trained = models.FastText(parts, min_n=SHORTEST, max_n=LONGEST, bucket=BUCKETS, **options).wv
             self.ngram_buckets_ = np.unique(np.concatenate(trained.buckets_word)).astype(np.int64)
             self.ngram_vectors_ = trained.vectors_ngrams[self.ngram_buckets_]  # the others are still random
         self.vocabulary_, self.vectors_ = tuple(trained.index_to_key), trained.vectors
@@ -174,9 +176,8 @@ class WordVectors(Encoder):
 
     def _from_ngrams(self, word: str) -> Vectors | None:
         """A word outside the vocabulary → the mean over its n-grams, those never trained as zeros; None if all are."""
-        from gensim.models.fasttext import ft_ngram_hashes
-
-        buckets = np.array(ft_ngram_hashes(word, SHORTEST, LONGEST, BUCKETS), dtype=np.int64)
+        hashes = _gensim().models.fasttext.ft_ngram_hashes(word, SHORTEST, LONGEST, BUCKETS)
+        buckets = np.array(hashes, dtype=np.int64)
         places = np.searchsorted(self.ngram_buckets_, buckets)
         places = places[self.ngram_buckets_[places % len(self.ngram_buckets_)] == buckets]
         if not len(places):
@@ -185,7 +186,7 @@ class WordVectors(Encoder):
         return vector
 
     def _without_common(self, pooled: Vectors) -> Vectors:
-        left: Vectors = pooled - pooled @ self.common_.T @ self.common_
+        left = np.asarray(pooled - pooled @ self.common_.T @ self.common_, dtype=np.float32)
         length = np.linalg.norm(pooled, axis=1)
         left[np.linalg.norm(left, axis=1) < 1e-5 * length] = 0.0  # rounding errors would look like a direction
         return left
@@ -197,7 +198,7 @@ class WordVectors(Encoder):
         scale, mean = np.ones(self.dim), np.zeros(self.dim)
         if len(before) > 1:
             scale, mean = before.std(axis=0), before.mean(axis=0)
-            scale[scale == 0.0] = 1.0
+            scale[scale < 1e-6 * np.abs(before).max()] = 1.0  # all texts alike but for rounding errors
         self.projection_weights_ = (weights / scale[:, None]).astype(np.float32)
         self.projection_bias_ = (-mean / scale).astype(np.float32)
 
