@@ -41,7 +41,9 @@ def main():
     columns = runs[0][1]
     of_seed = [{m.label: m.values["ndcg@10"].mean() for m in run[0].models} for run in runs]
     print(f"toy shops of seeds {first} to {last - 1}; intervals: paired bootstrap over all users")
-    print("| vectors | validation | test ndcg@10 | cold ndcg@10 | minus Concat | better than best single | CPU s to fit |")
+    print(
+        "| vectors | validation | test ndcg@10 | cold ndcg@10 | minus Concat | better than best single | CPU s to fit |"
+    )
     print("|---|---|---|---|---|---|---|")
     for model in report.models:
         label = model.label
