@@ -75,6 +75,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ContentWalk": "fuserec.recommenders.walk:ContentWalk",
         "EASE": "fuserec.recommenders.neighbors:EASE",
         "ItemNeighbors": "fuserec.recommenders.neighbors:ItemNeighbors",
+        "LateFusion": "fuserec.recommenders.late:LateFusion",
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
