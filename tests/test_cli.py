@@ -112,7 +112,7 @@ def test_recommend_and_similar_read_the_model(model):
         (("train", "SHOP", "--out", "OUT", "--model", "EASE", "--set", "l2"), 2, "expected KEY=VALUE"),
         (("train", "SHOP", "--out", "OUT", "--model", "EASE", "--set", "l22=3"), 2, "no option 'l22'"),
         (("import", "movilens", "SHOP", "OUT"), 2, "did you mean 'movielens'"),
-        (("list", "encodrs"), 2, "did you mean 'encoder'"),
+        (("list", "encodrs"), 2, "did you mean 'encoders'"),
         (("recommend", "MODEL"), 2, "Missing argument"),
     ],
 )

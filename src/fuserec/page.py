@@ -10,14 +10,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from fuserec.atomic import check_writable
 from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import SetAside
 from fuserec.data.media import Limits, read_image
-from fuserec.errors import MediaError
+from fuserec.errors import ArtifactError, MediaError
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
 
 THUMBNAIL = 128  # pixels
+GENERATOR = b'<meta name="generator" content="fuserec">'  # in the first lines of every page
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,17 @@ def picture(catalog: Catalog, row: int) -> str | None:
     return None
 
 
+def check_page(path: Path) -> None:
+    """Raise `ArtifactError` when a page cannot be written there, or would overwrite what is not an earlier page."""
+    if path.is_dir():
+        raise ArtifactError(f"{path} is a folder; name a file, {path / 'report.html'} for example")
+    if path.exists():
+        with path.open("rb") as file:
+            if GENERATOR not in file.read(4_000):
+                raise ArtifactError(f"{path} exists and is not a report of fuserec; name another file")
+    check_writable(path)
+
+
 def write_page(
     path: Path,
     report: Report,
@@ -79,7 +92,11 @@ def write_page(
     set_aside: Sequence[SetAside] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page: the table, example users with pictures, what was set aside, how it was made."""
+    """Write the page: the table, example users with pictures, what was set aside, how it was made.
+
+    An earlier page is replaced; raises `ArtifactError` for any other file that is there.
+    """
+    check_page(path)
     environment = Environment(
         loader=PackageLoader("fuserec", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

@@ -12,7 +12,7 @@ from fuserec.data.dataset import Dataset, Split
 from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
 from fuserec.encoders.encoder import default_encoders, encode
-from fuserec.errors import OptionError
+from fuserec.errors import OptionError, did_you_mean
 from fuserec.fusion.fuser import fuse
 from fuserec.preparation import split as splits
 from fuserec.preparation.clean import clean
@@ -31,6 +31,7 @@ class Clean(_Strict):
 
     core: int = Field(default=0, ge=0)
     merge_duplicates: bool = True
+    min_rating: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class LimitsOptions(_Strict):
@@ -71,6 +72,12 @@ class Component(BaseModel):
         """Everything beside the name."""
         return dict(self.model_extra or {})
 
+    @property
+    def label(self) -> str:
+        """The name with the options that are told: `ContentNeighbors(by=photo)`."""
+        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({told})" if told else self.name
+
     def make(self, kind: str) -> Any:
         """The component itself; raises `OptionError`."""
         return registry.make(kind, self.name, self.options)
@@ -109,13 +116,27 @@ class Recipe(_Strict):
             raise OptionError(f"{path} is not TOML: {error}") from error
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], where: str = "recipe") -> Self:
-        """A mapping as TOML gives it → the recipe; raises `OptionError` with every fault in it."""
+    def parse(cls, values: Mapping[str, Any], where: str = "") -> Self:
+        """A mapping as TOML gives it → the recipe; raises `OptionError` with every fault in it.
+
+        where: the file that it was read from
+        """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-            raise OptionError(f"{where}: " + "; ".join(faults)) from None
+            faults = "; ".join(cls._in_words(fault) for fault in error.errors())
+            raise OptionError(f"{where}: {faults}" if where else faults) from None
+
+    @classmethod
+    def _in_words(cls, fault: Any) -> str:
+        if fault["type"] != "extra_forbidden":
+            return registry.fault_in_words(fault)
+        *sections, key = fault["loc"]
+        known: Any = cls
+        for section in sections:
+            known = known.model_fields[section].annotation
+        names = list(known.model_fields)
+        return f"unknown key {'.'.join(fault['loc'])!r}{did_you_mean(key, names)} Known: {', '.join(names)}."
 
     def cleaned(self, dataset: Dataset, on_progress: OnProgress | None = None) -> Dataset:
         """Dataset → the clean one."""
@@ -135,13 +156,24 @@ class Recipe(_Strict):
 
     def models_for(self, train: Dataset) -> dict[str, Recommender]:
         """Training dataset with vectors → label → model: the recipe's, or every model that the data allow."""
-        components = self.models or _default_models(train)
-        models: dict[str, Recommender] = {}
-        for component in components:
-            told = ", ".join(f"{key}={value}" for key, value in component.options.items())
-            label = f"{component.name}({told})" if told else component.name
-            models[label] = component.make("recommender")
-        return models
+        return {part.label: part.make("recommender") for part in self.components(train)}
+
+    def components(self, train: Dataset) -> list[Component]:
+        """The same as names and options."""
+        return self.models or _default_models(train)
+
+    def one_model(self, name: str | None = None) -> Component | None:
+        """The model to train: by its name or label, or the only one that the recipe names, or None when it names none.
+
+        A model keeps the options that the recipe gives to it. Raises `OptionError` when several could be meant.
+        """
+        found = [part for part in self.models if name in (None, part.name, part.label)]
+        if len(found) > 1:
+            raise OptionError(
+                f"the recipe names {len(found)} models: {', '.join(part.label for part in found)}; "
+                "expected one to train; say which with --model NAME"
+            )
+        return found[0] if found else Component(name=name) if name else None
 
 
 def _default_models(train: Dataset) -> list[Component]:

@@ -6,6 +6,7 @@ A plugin declares, in its own `pyproject.toml`, for example
     MyModel = "my_package:MyModel"
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -138,8 +139,17 @@ def make(kind: str, name: str, options: dict[str, Any] | None = None) -> Any:
     try:
         return TypeAdapter(component).validate_python(options or {})
     except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or name} = {fault['input']!r}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise OptionError(f"{name}: {found}") from None
+        raise OptionError(f"{name}: " + "; ".join(fault_in_words(fault) for fault in error.errors())) from None
+
+
+def fault_in_words(fault: Mapping[str, Any]) -> str:
+    """One of `pydantic.ValidationError.errors()` → `"l2 = 'abc': expected a valid number"`."""
+    where = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    if fault["type"] == "model_type":
+        return f"{where} = {fault['input']!r}: expected a table of options"
+    if fault["type"] == "value_error":  # raised on purpose by a component, whose message says where
+        return str(fault["ctx"]["error"])
+    found = f"{where} = {fault['input']!r}: " if where else ""
+    return found + str(fault["msg"]).replace("Input should be", "expected")

@@ -6,11 +6,17 @@ from typing import Annotated
 
 import typer
 
-from fuserec import registry
-from fuserec.errors import FuserecError, OptionError
+from fuserec import __version__, registry
+from fuserec.errors import FuserecError, OptionError, did_you_mean
 
 # Everything heavy is imported inside the command that needs it, so that --help answers at once.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 Source = Annotated[Path, typer.Argument(help="a dataset folder, or a single table with one row per user action")]
 Model = Annotated[Path, typer.Argument(help="a folder that `fuserec train` wrote")]
@@ -19,12 +25,22 @@ RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="a TOML file w
 Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="COLUMN=NAME or MODALITY=NAME; may be repeated")]
 Cache = Annotated[Path | None, typer.Option(help="vector cache; default: .fuserec/vectors.sqlite in the source")]
 K = Annotated[int, typer.Option("-k", help="how many items", min=1)]
+MinRating = Annotated[float | None, typer.Option(help="interactions rated below are left out; default: all count")]
 Fusion = Annotated[str | None, typer.Option(help="how columns become one vector: Concat, Sum, Mean, Weighted")]
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fuserec {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _all_commands(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="show the version", callback=_tell_version, is_eager=True)
+    ] = False,
 ) -> None:
     """The multimodal recommender that people can trust and ship."""
 
@@ -41,11 +57,12 @@ def demo(
     """
     from fuserec.cli import console, steps
     from fuserec.demo import run_demo
-    from fuserec.page import examples, write_page
+    from fuserec.page import check_page, examples, write_page
 
+    report = folder / "report.html"
+    check_page(report)
     with console.working("starting") as tell:
         shown = run_demo(folder, seeds=seeds, on_progress=tell)
-    report = folder / "report.html"
     users = steps.users_to_show(shown.shop)
     write_page(
         report,
@@ -94,7 +111,7 @@ def import_(
     source: Annotated[Path, typer.Argument(metavar="FROM", help="the files as they were published")],
     target: Annotated[Path, typer.Argument(metavar="TO", help="the dataset folder to write")],
 ) -> None:
-    """Another format → a dataset folder.
+    """Another format → a dataset folder; what the same import wrote there before is replaced.
 
     Example: fuserec import movielens ml-100k ml100k
     """
@@ -102,21 +119,27 @@ def import_(
     from fuserec.sources.write import write
 
     dataset = registry.load("importer", format)(source)
-    write(dataset, target)
+    write(dataset, target, made_by=f"fuserec import {format}")
     steps.print_set_aside(dataset.set_aside)
     counts = f"{dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.interactions):,} interactions"
     console.say(f"{target}: {counts}; columns {', '.join((*dataset.catalog.columns, *dataset.embeddings)) or 'none'}")
 
 
 @app.command()
-def encode(source: Source, encoder: Encoders = None, recipe: RecipeFile = None, cache: Cache = None) -> None:
+def encode(
+    source: Source,
+    encoder: Encoders = None,
+    min_rating: MinRating = None,
+    recipe: RecipeFile = None,
+    cache: Cache = None,
+) -> None:
     """Fill the vector cache; a run that was stopped goes on where it was.
 
     Example: fuserec encode toyshop --encoder photo=ColorTexture
     """
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder)
+    plan = steps.recipe(recipe, encoder, min_rating=min_rating)
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
     rows = [
         [name, vectors.modality, f"{int(vectors.present.sum()):,}", str(vectors.dim), steps.maker(vectors.made_by)]
@@ -130,10 +153,13 @@ def encode(source: Source, encoder: Encoders = None, recipe: RecipeFile = None, 
 def train(
     source: Source,
     out: Annotated[Path, typer.Option(help="the model folder to write")],
-    model: Annotated[str | None, typer.Option(help="default: ContentWalk, or RandomWalk without vectors")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="default: the recipe's, else ContentWalk (RandomWalk without vectors)")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="an option of the model, KEY=VALUE")] = None,
     encoder: Encoders = None,
     fusion: Fusion = None,
+    min_rating: MinRating = None,
     recipe: RecipeFile = None,
     cache: Cache = None,
 ) -> None:
@@ -142,16 +168,17 @@ def train(
     Example: fuserec train toyshop --out shop-model --model ContentWalk --set content=0.3
     """
     from fuserec.artifact import save_model
+    from fuserec.atomic import check_folder
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder, fusion)
-    options = dict(steps.key_value(text, "--set") for text in set_ or ())
-    named = plan.models[0] if plan.models and model is None else None
-    if model is not None:
-        registry.make("recommender", model, options)  # a wrong name or option is told before anything is encoded
+    plan = steps.recipe(recipe, encoder, fusion, min_rating=min_rating)
+    check_folder(out, may_replace=steps.is_model)
+    named = plan.one_model(model)
+    options = (named.options if named else {}) | dict(steps.key_value(text, "--set") for text in set_ or ())
+    registry.make("recommender", named.name if named else "ContentWalk", options)  # told before anything is encoded
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
-    name = model or (named.name if named else "ContentWalk" if dataset.embeddings else "RandomWalk")
-    made = registry.make("recommender", name, {**(named.options if named else {}), **options})
+    name = named.name if named else "ContentWalk" if dataset.embeddings else "RandomWalk"
+    made = registry.make("recommender", name, options)
     about = {
         "dataset": dataset.name,
         "sha256": dataset.sha256,
@@ -175,6 +202,7 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="write a report page here, report.html for example")] = None,
     encoder: Encoders = None,
     fusion: Fusion = None,
+    min_rating: MinRating = None,
     recipe: RecipeFile = None,
     cache: Cache = None,
     json: Json = False,
@@ -185,9 +213,11 @@ def evaluate(
     """
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
-    from fuserec.page import examples, write_page
+    from fuserec.page import check_page, examples, write_page
 
-    plan = steps.recipe(recipe, encoder, fusion, split, models)
+    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating)
+    if report is not None:
+        check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
     parts = parts._replace(train=steps.encoded(plan, parts.train, source, cache))
     candidates = plan.models_for(parts.train)
@@ -199,6 +229,9 @@ def evaluate(
         console.note(f"report: {report.resolve()}")
     steps.print_set_aside(parts.train.set_aside)
     steps.print_report(result, json)
+    if not json:
+        same = {"--encoder": encoder, "--fusion": fusion, "--min-rating": min_rating, "--recipe": recipe}
+        console.say(f"Train it: {steps.training(plan, result.chosen, parts.train, source, same | {'--cache': cache})}")
 
 
 @app.command()
@@ -214,9 +247,12 @@ def recommend(
     Example: fuserec recommend shop-model user-7 -k 5 --explain
     """
     from fuserec.artifact import load_model
-    from fuserec.cli import steps
+    from fuserec.cli import console, steps
 
-    steps.print_items(load_model(model).recommend(user, k), json, explain)
+    items = load_model(model).recommend(user, k)
+    steps.print_items(items, json, explain)
+    if not items:
+        console.note(f"nothing left to recommend: user {user} has seen every item")
 
 
 @app.command()
@@ -245,11 +281,23 @@ def list_(kind: Annotated[str | None, typer.Argument(help="encoders, fusers, rec
     """
     from fuserec.cli import console, steps
 
+    plurals = [f"{one}s" for one in registry.BUILT_IN]
+    if kind is not None and kind not in (*plurals, *registry.BUILT_IN):
+        raise OptionError(f"unknown kind {kind!r}{did_you_mean(kind, plurals)} Known: {', '.join(plurals)}.")
     kinds = [kind.removesuffix("s")] if kind else list(registry.BUILT_IN)
     rows = [
         [name, one, steps.first_line(registry.load(one, name))] for one in kinds for name in registry.components(one)
     ]
     console.print_table(["name", "kind", "what it is"], rows)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+STOPPED = 130  # the exit status that typer gives to Ctrl-C
 
 
 def main() -> None:
@@ -260,8 +308,9 @@ def main() -> None:
     except (FuserecError, OSError) as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {_in_words(error)}", err=True)
         sys.exit(2 if isinstance(error, OptionError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; vectors made so far are in the cache", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            typer.echo("stopped; run the same command again to go on", err=True)
+        raise

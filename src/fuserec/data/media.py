@@ -1,11 +1,13 @@
 """Media files → arrays, within limits. Whatever is wrong with a file is a `MediaError` that says what."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fuserec.data.ends import check_wav_length, ends_whole
 from fuserec.errors import MediaError
 
 # Playlists and concatenation scripts make FFmpeg open other files and hosts, so only real containers are let in.
@@ -58,10 +61,18 @@ def _errors_of(path: Path, kind: str) -> Iterator[None]:
 
 
 def check_size(path: Path, limits: Limits) -> None:
-    """Raise `MediaError` for a file that is not there, is empty, or is larger than the limit."""
-    if not path.is_file():
+    """Raise `MediaError` for a file that is not there, must not be read, is empty, or is larger than the limit."""
+    try:
+        found = path.stat()
+    except PermissionError:  # of a folder above it
+        raise MediaError("no permission to read it") from None
+    except (OSError, ValueError):
+        raise MediaError("no such file") from None
+    if not S_ISREG(found.st_mode):
         raise MediaError("no such file")
-    size = path.stat().st_size
+    if not os.access(path, os.R_OK):
+        raise MediaError("no permission to read it")
+    size = found.st_size
     if size == 0:
         raise MediaError("the file is empty (0 bytes)")
     if size > limits.megabytes * 1e6:
@@ -135,6 +146,8 @@ def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     import soxr
 
     check_size(path, limits)
+    with _errors_of(path, "sound"):
+        check_wav_length(path)
     with _open_wav(path) or _open_sound_track(path, limits) as (found, blocks):
         resampler = soxr.ResampleStream(found, rate, 1, dtype="float32")
         resampled: list[NDArray[np.float32]] = []
@@ -235,12 +248,15 @@ def read_frames(path: Path, limits: Limits, n_frames: int, side: int, *, key_fra
 
 
 def check_media(path: Path, modality: str, limits: Limits) -> None:
-    """Raise `MediaError` when a file's header tells that it cannot be decoded within the limits."""
+    """Raise `MediaError` when header or end of a file tell that it cannot be decoded, or not within the limits."""
     kind = KINDS[modality]
     if modality == "image":
-        with _open_image(path, limits):
+        with _open_image(path, limits) as (image, _):
+            if not ends_whole(path, image.format):
+                image.load()  # decoding tells; it raises where pixels are missing
             return
     with _open_av(path, kind, limits) as container:
+        check_wav_length(path)
         if modality == "audio":
             _check_sound(container)
         elif not container.streams.video:

@@ -82,8 +82,8 @@ class Recommender(ABC):
     def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
         """User id → the k best items that the user has not seen, with what speaks for each.
 
-        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data. A known user without a history
-        gets what is popular.
+        A known user without a history, or with one that nobody shares, gets what is popular.
+        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data.
         """
         self._check_fitted()
         row = self.users_.row(user)
@@ -153,11 +153,27 @@ class HistoryRecommender(Recommender):
         """Histories float32 CSR (b, n_items) of ones → scores float32 (b, n_items), linear in a row up to a scale."""
 
     def score(self, users: Rows) -> Scores:
-        """User rows (b,) → scores (b, n_items); who has no history gets the popularity of each item."""
+        """User rows (b,) → scores (b, n_items); where the history tells nothing, the popularity of each item.
+
+        It tells nothing where it is empty, or where no item outside of it gets a score above 0: nobody shares it.
+        """
         history = self.seen_[users]
         scores = self.score_history(history)
-        scores[np.diff(history.indptr) == 0] = self.popularity_
+        scores[self._tells_nothing(history, scores)] = self.popularity_
         return scores
+
+    def _tells_nothing(self, history: csr_matrix, scores: Scores) -> NDArray[np.bool_]:
+        own = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), history.indices
+        kept = scores[own]
+        scores[own] = 0.0  # put back below: a copy of all scores would take the memory twice
+        nothing: NDArray[np.bool_] = scores.max(axis=1) <= 0.0
+        scores[own] = kept
+        return nothing
+
+    def goes_by_popularity(self, user: int) -> bool:
+        """A user's row → whether nothing but popularity speaks for what is recommended to him."""
+        history = self.seen_[[user]]
+        return bool(self._tells_nothing(history, self.score_history(history))[0])
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the scores of somebody who chose only that item."""
@@ -167,9 +183,9 @@ class HistoryRecommender(Recommender):
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the title of each item of the history, and its share of the score."""
-        history = self.seen_[[user]].indices
-        if not len(history):
+        if self.goes_by_popularity(user):
             return [{"popularity": 1.0} for _ in items]
+        history = self.seen_[[user]].indices
         one_each = csr_matrix(
             (np.ones(len(history), np.float32), (np.arange(len(history)), history)),
             shape=(len(history), self.catalog_.n_items),

@@ -14,7 +14,7 @@ from fuserec.errors import DataError, OptionError, did_you_mean
 
 TEXTS, TEXT = "texts", "text"
 KEYS: dict[str, dict[str, str]] = {
-    "": {"name": TEXT, "encoding": TEXT},
+    "": {"name": TEXT, "encoding": TEXT, "made_by": TEXT},
     "items": {"file": TEXT, "id": TEXT, "text": TEXTS, "image": TEXTS, "audio": TEXTS, "video": TEXTS, "media": TEXT},
     "interactions": dict.fromkeys(("file", "user", "item", "rating", "time", "time_unit", "split"), TEXT),
     "users": {"file": TEXT},
