@@ -5,17 +5,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from fuserec import registry
+from fuserec.alignment.aligner import align
+from fuserec.alignment.filling import fill
 from fuserec.data.dataset import Dataset, Split
 from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
-from fuserec.encoders.encoder import default_encoders, encode
+from fuserec.encoders.encoder import Encoder, default_encoders, encode
 from fuserec.errors import OptionError, did_you_mean
 from fuserec.fusion.fuser import fuse
 from fuserec.preparation import split as splits
 from fuserec.preparation.clean import clean
+from fuserec.preparation.normalize import normalize
 from fuserec.recommenders.neighbors import EASE
 from fuserec.recommenders.recommender import Recommender
 
@@ -84,6 +88,24 @@ class Component(BaseModel):
 
 
 Named = Annotated[Component, BeforeValidator(_named)]
+Optional = Annotated[Component | None, BeforeValidator(lambda value: None if value == "none" else _named(value))]
+Several = Annotated[list[Named], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+KINDS = {
+    "encoders": "encoder",
+    "normalize": "normalizer",
+    "fill": "filler",
+    "align": "aligner",
+    "fusion": "fuser",
+    "models": "recommender",
+}  # key of a recipe → kind of its components
+
+
+def _parts(value: Any) -> list[Component]:
+    """The components in a value of a recipe: one, a list of them, or a mapping to them."""
+    if isinstance(value, Component):
+        return [value]
+    values = value.values() if isinstance(value, Mapping) else value or []
+    return [part for each in values for part in _parts(each)]
 
 
 class Recipe(_Strict):
@@ -93,16 +115,20 @@ class Recipe(_Strict):
     limits: LimitsOptions = LimitsOptions()
     split: SplitOptions = SplitOptions()
     encoders: dict[str, Named] = Field(default_factory=dict, description="column or modality → encoder")
+    allow_download: bool = Field(default=False, description="let encoders fetch their models from the hub")
+    normalize: dict[str, Several] = Field(
+        default_factory=dict, description="column or modality → normalizers, in order"
+    )
+    fill: Optional = Field(default=None, description="what predicts vectors that are missing; default: nothing")
+    align: Optional = Field(default=Component(name="GCCA"), description="what makes the shared space, or none")
     fusion: Named = Component(name="Concat")
     models: list[Named] = Field(default_factory=list, description="default: every model that the data allow")
 
-    @field_validator("encoders", "fusion", "models")
+    @field_validator(*KINDS)
     @classmethod
     def _known(cls, value: Any, info: Any) -> Any:
-        kind = {"encoders": "encoder", "fusion": "fuser", "models": "recommender"}[info.field_name]
-        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
-        for part in parts:
-            part.make(kind)
+        for part in _parts(value):
+            part.make(KINDS[info.field_name])
         return value
 
     @classmethod
@@ -144,15 +170,30 @@ class Recipe(_Strict):
         return clean(dataset, limits=limits, on_progress=on_progress, **self.clean.model_dump())
 
     def with_vectors(self, train: Dataset, cache: VectorCache | None, on_progress: OnProgress | None = None) -> Dataset:
-        """Training dataset → the same, encoded and fused (as it is when it has neither media nor vectors)."""
+        """Training dataset → the same with vectors: encoded, normalized, filled, aligned, fused, as the recipe says."""
+        limits = Limits(**self.limits.model_dump())
+        train = encode(train, self._encoders(train), cache=cache, limits=limits, on_progress=on_progress)
+        if not train.embeddings:
+            return train
+        if self.normalize:
+            made = {key: [part.make("normalizer") for part in parts] for key, parts in self.normalize.items()}
+            train = normalize(train, made)
+        if self.fill:
+            train = fill(train, self.fill.make("filler"))
+        present = np.stack([embeddings.present for embeddings in train.column_vectors.values()])
+        if self.align and (present[:, train.warm].sum(axis=0) > 1).sum() > 1:  # items to learn from
+            train = align(train, self.align.make("aligner"))
+        return fuse(train, self.fusion.make("fuser"))
+
+    def _encoders(self, train: Dataset) -> dict[str, Encoder]:
         encoders = {key: part.make("encoder") for key, part in self.encoders.items()}
         known = {**dict.fromkeys(train.catalog.columns), **dict.fromkeys(("text", "image", "audio", "video"))}
-        for key in encoders:
+        for key, encoder in encoders.items():
             if key not in known:
                 raise OptionError(f"encoder for {key!r}: no such column or modality; there are {', '.join(known)}")
-        limits = Limits(**self.limits.model_dump())
-        train = encode(train, {**default_encoders(), **encoders}, cache=cache, limits=limits, on_progress=on_progress)
-        return fuse(train, self.fusion.make("fuser")) if train.embeddings else train
+            if self.allow_download and hasattr(encoder, "allow_download"):
+                encoder.allow_download = True
+        return {**default_encoders(), **encoders}
 
     def models_for(self, train: Dataset) -> dict[str, Recommender]:
         """Training dataset with vectors → label → model: the recipe's, or every model that the data allow."""

@@ -1,48 +1,25 @@
-"""The command line: parse, call, print. `fuserec COMMAND --help` shows an example of each command."""
+"""Commands that read a source. `fuserec COMMAND --help` shows an example of each."""
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fuserec import __version__, registry
-from fuserec.errors import FuserecError, OptionError, did_you_mean
-
-# Everything heavy is imported inside the command that needs it, so that --help answers at once.
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from fuserec import registry
+from fuserec.cli.options import (
+    Align,
+    Cache,
+    Download,
+    Encoders,
+    Fusion,
+    Json,
+    K,
+    MinRating,
+    Overrides,
+    RecipeFile,
+    Source,
+    app,
 )
-
-Source = Annotated[Path, typer.Argument(help="a dataset folder, or a single table with one row per user action")]
-Model = Annotated[Path, typer.Argument(help="a folder that `fuserec train` wrote")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else on standard output")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="a TOML file with stages and options (see recipes/)")]
-Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="COLUMN=NAME or MODALITY=NAME; may be repeated")]
-Cache = Annotated[Path | None, typer.Option(help="vector cache; default: .fuserec/vectors.sqlite in the source")]
-K = Annotated[int, typer.Option("-k", help="how many items", min=1)]
-MinRating = Annotated[float | None, typer.Option(help="interactions rated below are left out; default: all count")]
-Fusion = Annotated[str | None, typer.Option(help="how columns become one vector: Concat, Sum, Mean, Weighted")]
-
-
-def _tell_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"fuserec {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _all_commands(
-    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="show the version", callback=_tell_version, is_eager=True)
-    ] = False,
-) -> None:
-    """The multimodal recommender that people can trust and ship."""
 
 
 @app.command()
@@ -130,6 +107,8 @@ def encode(
     source: Source,
     encoder: Encoders = None,
     min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
     recipe: RecipeFile = None,
     cache: Cache = None,
 ) -> None:
@@ -139,7 +118,7 @@ def encode(
     """
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder, min_rating=min_rating)
+    plan = steps.recipe(recipe, encoder, min_rating=min_rating, overrides=option, allow_download=allow_download)
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
     rows = [
         [name, vectors.modality, f"{int(vectors.present.sum()):,}", str(vectors.dim), steps.maker(vectors.made_by)]
@@ -158,8 +137,11 @@ def train(
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="an option of the model, KEY=VALUE")] = None,
     encoder: Encoders = None,
+    align: Align = None,
     fusion: Fusion = None,
     min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
     recipe: RecipeFile = None,
     cache: Cache = None,
 ) -> None:
@@ -171,7 +153,7 @@ def train(
     from fuserec.atomic import check_folder
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder, fusion, min_rating=min_rating)
+    plan = steps.recipe(recipe, encoder, fusion, None, None, min_rating, align, option, allow_download)
     check_folder(out, may_replace=steps.is_model)
     named = plan.one_model(model)
     options = (named.options if named else {}) | dict(steps.key_value(text, "--set") for text in set_ or ())
@@ -201,8 +183,11 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="auto, time, last, random, cold-items, given")] = None,
     report: Annotated[Path | None, typer.Option(help="write a report page here, report.html for example")] = None,
     encoder: Encoders = None,
+    align: Align = None,
     fusion: Fusion = None,
     min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
     recipe: RecipeFile = None,
     cache: Cache = None,
     json: Json = False,
@@ -215,7 +200,7 @@ def evaluate(
     from fuserec.evaluation import evaluate as run
     from fuserec.page import check_page, examples, write_page
 
-    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating)
+    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download)
     if report is not None:
         check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
@@ -230,87 +215,6 @@ def evaluate(
     steps.print_set_aside(parts.train.set_aside)
     steps.print_report(result, json)
     if not json:
-        same = {"--encoder": encoder, "--fusion": fusion, "--min-rating": min_rating, "--recipe": recipe}
-        console.say(f"Train it: {steps.training(plan, result.chosen, parts.train, source, same | {'--cache': cache})}")
-
-
-@app.command()
-def recommend(
-    model: Model,
-    user: Annotated[str, typer.Argument(help="a user id of the training data")],
-    k: K = 10,
-    explain: Annotated[bool, typer.Option("--explain", help="say what spoke for each item")] = False,
-    json: Json = False,
-) -> None:
-    """The items a user has not seen and will like.
-
-    Example: fuserec recommend shop-model user-7 -k 5 --explain
-    """
-    from fuserec.artifact import load_model
-    from fuserec.cli import console, steps
-
-    items = load_model(model).recommend(user, k)
-    steps.print_items(items, json, explain)
-    if not items:
-        console.note(f"nothing left to recommend: user {user} has seen every item")
-
-
-@app.command()
-def similar(
-    model: Model,
-    item: Annotated[str, typer.Argument(help="an item id of the training data")],
-    by: Annotated[str | None, typer.Option(help="the vectors of this column; default: as the model sees it")] = None,
-    k: K = 10,
-    json: Json = False,
-) -> None:
-    """The items most similar to one.
-
-    Example: fuserec similar shop-model item-17 --by photo
-    """
-    from fuserec.artifact import load_model
-    from fuserec.cli import steps
-
-    steps.print_items(load_model(model).similar_items(item, k, by=by), json, False)
-
-
-@app.command("list")
-def list_(kind: Annotated[str | None, typer.Argument(help="encoders, fusers, recommenders, importers")] = None) -> None:
-    """The components there are, plugins included, with what each one is.
-
-    Example: fuserec list recommenders
-    """
-    from fuserec.cli import console, steps
-
-    plurals = [f"{one}s" for one in registry.BUILT_IN]
-    if kind is not None and kind not in (*plurals, *registry.BUILT_IN):
-        raise OptionError(f"unknown kind {kind!r}{did_you_mean(kind, plurals)} Known: {', '.join(plurals)}.")
-    kinds = [kind.removesuffix("s")] if kind else list(registry.BUILT_IN)
-    rows = [
-        [name, one, steps.first_line(registry.load(one, name))] for one in kinds for name in registry.components(one)
-    ]
-    console.print_table(["name", "kind", "what it is"], rows)
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-STOPPED = 130  # the exit status that typer gives to Ctrl-C
-
-
-def main() -> None:
-    """Run the command line: exit status 0, 1 when the work failed, 2 when the call was wrong."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(arguments)
-    except (FuserecError, OSError) as error:
-        if len(arguments) < len(sys.argv) - 1:
-            raise
-        typer.echo(f"error: {_in_words(error)}", err=True)
-        sys.exit(2 if isinstance(error, OptionError) else 1)
-    except SystemExit as end:
-        if end.code == STOPPED:
-            typer.echo("stopped; run the same command again to go on", err=True)
-        raise
+        same: dict[str, Any] = {"--encoder": encoder, "--align": align, "--fusion": fusion, "--min-rating": min_rating}
+        same |= {"--option": option, "--recipe": recipe, "--cache": cache}
+        console.say(f"Train it: {steps.training(plan, result.chosen, parts.train, source, same)}")

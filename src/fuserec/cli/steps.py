@@ -38,14 +38,21 @@ def recipe(
     split: str | None = None,
     models: str | None = None,
     min_rating: float | None = None,
+    align: str | None = None,
+    overrides: Sequence[str] | None = None,
+    allow_download: bool = False,
 ) -> Recipe:
-    """A recipe file and what the options say → the recipe; options win, and a model named keeps its options there."""
+    """A recipe file and what the options say → the recipe; options win, and a model named keeps its options there.
+
+    overrides: `"normalize.photo=ZScore"`: a key of the recipe, with dots, and its value
+    """
     written = Recipe.read(file) if file else Recipe()
     told = written.model_dump()
     if encoders:
         told["encoders"] |= dict(key_value(text, "--encoder") for text in encoders)
-    if fusion:
-        told["fusion"] = fusion
+    told |= {key: value for key, value in (("fusion", fusion), ("align", align)) if value}
+    if allow_download:
+        told["allow_download"] = True
     if split:
         told["split"]["by"] = split
     if models:
@@ -54,6 +61,14 @@ def recipe(
         told["models"] = [part.model_dump() for name in names for part in known[name] or [Component(name=name)]]
     if min_rating is not None:
         told["clean"]["min_rating"] = min_rating
+    for text in overrides or ():
+        key, value = key_value(text, "--option")
+        *sections, last = key.split(".")
+        section = told
+        for name in sections:
+            inner = section.get(name)
+            section[name] = section = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if inner else {}
+        section[last] = value
     return Recipe.parse(told)
 
 
