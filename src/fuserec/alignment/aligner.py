@@ -74,6 +74,19 @@ class Aligner(ABC):
         return unit(vectors - self.centers_[name])
 
 
+def own_columns(dataset: Dataset, columns: Sequence[str] | None = None) -> dict[str, Embeddings]:
+    """Dataset, names (default: all) → the columns' own vectors, fused and shared ones left out, by name.
+
+    Raises `OptionError` for a name without such vectors.
+    """
+    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
+    for column in columns or ():
+        if column not in available:
+            known = ", ".join(available) or "none; encode the dataset first"
+            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+    return available if columns is None else {column: available[column] for column in columns}
+
+
 def align(
     dataset: Dataset,
     aligner: Aligner | None = None,
@@ -89,12 +102,7 @@ def align(
     from fuserec.alignment.projection import GCCA
 
     aligner = aligner or GCCA()
-    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
-    for column in columns or ():
-        if column not in available:
-            known = ", ".join(available)
-            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
-    chosen = available if columns is None else {column: available[column] for column in columns}
+    chosen = own_columns(dataset, columns)
     warm = dataset.warm if dataset.warm.any() else None
     aligner.fit(chosen, warm if fit_on is None else fit_on)
     for name, embeddings in chosen.items():
