@@ -152,7 +152,9 @@ def _whitener(block: Matrix, regularization: float) -> Matrix:
     """Block (n, dim) → A (dim, rank), A A' = (block' block + ridge)^-1; ridge: regularization x the mean eigenvalue."""
     values, vectors = _eigen(block)
     rank = int((values > max(NEGLIGIBLE * values[0], NEGLIGIBLE**2)).sum())  # 0 where all items have the same vector
-    whitener: Matrix = vectors[:, :rank] / np.sqrt(values[:rank] + regularization * values.mean())
+    if rank == 0:
+        return vectors[:, :0]
+    whitener: Matrix = vectors[:, :rank] / np.sqrt(values[:rank] + regularization * values[:rank].mean())
     return whitener
 
 
