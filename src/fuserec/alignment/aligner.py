@@ -73,6 +73,19 @@ class Aligner(ABC):
         return unit(vectors - self.centers_[name])
 
 
+def own_columns(dataset: Dataset, columns: Sequence[str] | None = None) -> dict[str, Embeddings]:
+    """Dataset, names (default: all) → the columns' own vectors, fused and shared ones left out, by name.
+
+    Raises `OptionError` for a name without such vectors.
+    """
+    available = dataset.column_vectors
+    for column in columns or ():
+        if column not in available:
+            known = ", ".join(available) or "none; encode the dataset first"
+            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+    return available if columns is None else {column: available[column] for column in columns}
+
+
 def align(
     dataset: Dataset,
     aligner: Aligner | None = None,
@@ -87,12 +100,7 @@ def align(
     """
     from fuserec.alignment.projection import GCCA
 
-    available = dataset.column_vectors
-    for column in columns or ():
-        if column not in available:
-            known = ", ".join(available)
-            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
-    chosen = available if columns is None else {column: available[column] for column in columns}
+    chosen = own_columns(dataset, columns)
     warm = dataset.warm if dataset.warm.any() else None
     stage = Aligned(aligner_=(aligner or GCCA()).fit(chosen, warm if fit_on is None else fit_on))
     return stage(dataset).with_stage(stage)
