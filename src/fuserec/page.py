@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ from PIL import Image
 
 from fuserec.atomic import check_writable
 from fuserec.data.catalog import Catalog
-from fuserec.data.dataset import SetAside
+from fuserec.data.dataset import SetAside, count_causes
 from fuserec.data.media import Limits, read_image
 from fuserec.errors import ArtifactError, MediaError
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
 
-THUMBNAIL = 128  # pixels
+THUMBNAIL = 192  # pixels
+N_REASONS, N_COLORS = 3, 6  # reasons shown of an item, the rest is "other"; colors in the style sheet
 GENERATOR = b'<meta name="generator" content="fuserec">'  # in the first lines of every page
 
 
@@ -73,6 +75,25 @@ def picture(catalog: Catalog, row: int) -> str | None:
     return None
 
 
+def reasons(why: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Name → share of a score → the largest of them, and what they leave of 1 as "other"."""
+    largest = sorted(why.items(), key=lambda reason: -reason[1])[:N_REASONS]
+    rest = 1.0 - sum(share for _, share in largest)
+    return [*largest, ("other", rest)] if why and rest >= 0.005 else largest
+
+
+def colors(shown: Sequence[Example]) -> dict[str, str]:
+    """Examples → name of a reason → its class in the style sheet, the same on the whole page.
+
+    Without entries where there are more names than colors: they are items then, and all have one color.
+    """
+    names = dict.fromkeys(
+        name for example in shown for card in example.recommended for name, _ in reasons(card.why) if name != "other"
+    )
+    known = {name: f"c{place}" for place, name in enumerate(names)} if len(names) <= N_COLORS else {}
+    return {**known, "other": "other"}
+
+
 def check_page(path: Path) -> None:
     """Raise `ArtifactError` when a page cannot be written there, or would overwrite what is not an earlier page."""
     if path.is_dir():
@@ -100,15 +121,21 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("fuserec", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["spaced"] = lambda text: re.sub(r"\s?%", "\N{NO-BREAK SPACE}%", text)
     metric = f"ndcg@{report.k}"
     estimates = {label: found[metric] for label, found in report.estimates.items()}
     page = environment.get_template("report.html").render(
         report=report,
         rows=list(zip(report.models, report.rows(), strict=True)),
-        metric=metric,
+        header=report.header(),
+        zip=zip,
         estimates=estimates,
         highest=max(estimate.high or estimate.mean for estimate in estimates.values()) or 1.0,
         shown=shown,
+        reasons=reasons,
+        colors=colors(shown),
+        percent=lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%",
+        causes=count_causes(set_aside),
         set_aside=set_aside,
         made_by=made_by or {},
     )
