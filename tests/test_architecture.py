@@ -19,7 +19,7 @@ FLOORS = [
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),
     ("recommenders", "report"),
     ("evaluation", "query"),
-    ("recipe", "artifact", "page"),
+    ("recipe", "artifact", "pages"),
     ("demo",),
     ("cli",),
 ]

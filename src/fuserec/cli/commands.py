@@ -34,7 +34,8 @@ def demo(
     """
     from fuserec.cli import console, steps
     from fuserec.demo import run_demo
-    from fuserec.page import check_page, examples, write_page
+    from fuserec.pages.evaluation import examples, write_page
+    from fuserec.pages.page import check_page
 
     report = folder / "report.html"
     check_page(report)
@@ -198,7 +199,8 @@ def evaluate(
     """
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
-    from fuserec.page import check_page, examples, write_page
+    from fuserec.pages.evaluation import examples, write_page
+    from fuserec.pages.page import check_page
 
     plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download)
     if report is not None:

@@ -17,7 +17,7 @@ from fuserec import __version__
 from fuserec.artifact import read_manifest
 from fuserec.atomic import check_writable
 from fuserec.cli import console
-from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.dataset import Dataset, SetAside, count_causes
 from fuserec.data.recommendations import Recommendations
 from fuserec.encoders.cache import VectorCache
 from fuserec.errors import ArtifactError, OptionError
@@ -165,13 +165,10 @@ def maker(identity: str) -> str:
 
 def print_set_aside(entries: Sequence[SetAside]) -> None:
     """What was left out, counted by cause with an example each, on standard error."""
-    causes: dict[tuple[str, str], list[SetAside]] = {}
-    for entry in entries:
-        causes.setdefault((entry.what, entry.reason), []).append(entry)
-    for (what, reason), same in sorted(causes.items(), key=lambda cause: -len(cause[1])):
-        found = f" (found {same[0].found!r})" if same[0].found else ""
-        example = f"{'for example' if len(same) > 1 else 'at'} {same[0].where}{found}"
-        console.note(f"set aside: {len(same):,} x {what}, {reason}; {example}")
+    for n, first in count_causes(entries):
+        found = f" (found {first.found!r})" if first.found else ""
+        example = f"{'for example' if n > 1 else 'at'} {first.where}{found}"
+        console.note(f"set aside: {n:,} x {first.what}, {first.reason}; {example}")
 
 
 def print_report(report: Report, as_json: bool) -> None:

@@ -40,6 +40,14 @@ class SetAside(NamedTuple):
         )
 
 
+def count_causes(entries: Iterable[SetAside]) -> list[tuple[int, SetAside]]:
+    """What was left out → how many of the same kind and reason, and the first of them; the most frequent first."""
+    causes: dict[tuple[str, str], list[SetAside]] = {}
+    for entry in entries:
+        causes.setdefault((entry.what, entry.reason), []).append(entry)
+    return sorted(((len(same), same[0]) for same in causes.values()), key=lambda cause: -cause[0])
+
+
 class Stage(Protocol):
     """A fitted stage: how vectors were made, ready to make those of other items in the same way."""
 

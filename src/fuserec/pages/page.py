@@ -1,9 +1,10 @@
-"""Page: a report and a few users' recommendations → one self-contained HTML file."""
+"""What all pages share: cards with pictures, the style, and writing that never replaces a file of the user's."""
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,49 +13,26 @@ from PIL import Image
 
 from fuserec.atomic import check_writable
 from fuserec.data.catalog import Catalog
-from fuserec.data.dataset import SetAside
 from fuserec.data.media import Limits, read_image
 from fuserec.errors import ArtifactError, MediaError
-from fuserec.recommenders.recommender import Recommender
-from fuserec.report import Report
 
-THUMBNAIL = 128  # pixels
+THUMBNAIL = 192  # pixels
 GENERATOR = b'<meta name="generator" content="fuserec">'  # in the first lines of every page
 
 
 @dataclass(frozen=True)
 class Card:
-    """An item as the page shows it; `picture` is a data URI or None, `why` name → share."""
+    """An item as a page shows it; `picture` is a data URI or None, `why` name → share, `note` a line of its own."""
 
     title: str
     picture: str | None
-    why: Mapping[str, float]
+    why: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
-@dataclass(frozen=True)
-class Example:
-    """A user: what he chose last, and what is recommended to him."""
-
-    user: str
-    history: Sequence[Card]
-    recommended: Sequence[Card]
-
-
-def examples(model: Recommender, users: Sequence[int], *, k: int = 6) -> list[Example]:
-    """A fitted model and user rows → their last k items seen, and the k recommended, with pictures."""
-    catalog = model.catalog_
-    made = []
-    for user in users:
-        seen = model.seen_[[user]].indices[-k:]
-        recommended = model.recommend(model.users_[user], k)
-        made.append(
-            Example(
-                model.users_[user],
-                [Card(catalog.title(int(row)), picture(catalog, int(row)), {}) for row in seen],
-                [Card(item.title, picture(catalog, catalog.ids.row(item.item_id)), item.why) for item in recommended],
-            )
-        )
-    return made
+def card(catalog: Catalog, row: int, why: Mapping[str, float] | None = None, note: str = "") -> Card:
+    """An item → its card."""
+    return Card(catalog.title(row), picture(catalog, row), why or {}, note)
 
 
 def picture(catalog: Catalog, row: int) -> str | None:
@@ -84,15 +62,8 @@ def check_page(path: Path) -> None:
     check_writable(path)
 
 
-def write_page(
-    path: Path,
-    report: Report,
-    *,
-    shown: Sequence[Example] = (),
-    set_aside: Sequence[SetAside] = (),
-    made_by: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the page: the table, example users with pictures, what was set aside, how it was made.
+def write_html(path: Path, template: str, **values: Any) -> None:
+    """A template's name and its values → the page, written whole or not at all.
 
     An earlier page is replaced; raises `ArtifactError` for any other file that is there.
     """
@@ -100,18 +71,10 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("fuserec", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    metric = f"ndcg@{report.k}"
-    estimates = {label: found[metric] for label, found in report.estimates.items()}
-    page = environment.get_template("report.html").render(
-        report=report,
-        rows=list(zip(report.models, report.rows(), strict=True)),
-        metric=metric,
-        estimates=estimates,
-        highest=max(estimate.high or estimate.mean for estimate in estimates.values()) or 1.0,
-        shown=shown,
-        set_aside=set_aside,
-        made_by=made_by or {},
-    )
+    environment.filters["spaced"] = lambda text: re.sub(r"\s?%", "\N{NO-BREAK SPACE}%", text)
+    environment.globals["zip"] = zip
+    environment.globals["percent"] = lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+    page = environment.get_template(template).render(values)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(page, encoding="utf-8")
