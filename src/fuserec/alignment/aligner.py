@@ -124,3 +124,15 @@ class Aligned:
             made = Embeddings(shared, own.present, dumps(told, sort_keys=True), own.modality)
             dataset = dataset.with_embeddings(SHARED + name, made)
         return dataset
+
+
+def shared_items(dataset: Dataset) -> Dataset:
+    """An aligned dataset → the same with `shared`: each item's place in the shared space, the mean of its columns."""
+    columns = {name.removeprefix(SHARED): e for name, e in dataset.embeddings.items() if name.startswith(SHARED)}
+    if not columns:
+        return dataset
+    total = np.sum([embeddings.vectors for embeddings in columns.values()], axis=0)
+    parts = {name: embeddings.present for name, embeddings in columns.items()}
+    present = np.any(list(parts.values()), axis=0)
+    made_by = dumps({"mean of": {name: embeddings.made_by for name, embeddings in columns.items()}})
+    return dataset.with_embeddings("shared", Embeddings(unit(total), present, made_by, parts=parts))

@@ -220,3 +220,38 @@ def evaluate(
         same: dict[str, Any] = {"--encoder": encoder, "--align": align, "--fusion": fusion, "--min-rating": min_rating}
         same |= {"--option": option, "--recipe": recipe, "--cache": cache}
         console.say(f"Train it: {steps.training(plan, result.chosen, parts.train, source, same)}")
+
+
+@app.command("match")
+def match_(
+    source: Source,
+    report: Annotated[Path | None, typer.Option(help="write a page with pictures here, match.html for example")] = None,
+    clusters: Annotated[str, typer.Option(help="how items are grouped: kmeans, hdbscan or none")] = "kmeans",
+    encoder: Encoders = None,
+    align: Align = None,
+    option: Overrides = None,
+    allow_download: Download = False,
+    recipe: RecipeFile = None,
+    cache: Cache = None,
+    json: Json = False,
+) -> None:
+    """How well the columns of a catalog match; items whose modalities disagree, the worst first.
+
+    Example: fuserec match toyshop --report match.html
+    """
+    from fuserec.cli import console, steps
+    from fuserec.cli.matching import matched, print_matching
+    from fuserec.pages.matching import write_match_page
+    from fuserec.pages.page import check_page
+
+    plan = steps.recipe(recipe, encoder, align=align, overrides=option, allow_download=allow_download)
+    if report is not None:
+        check_page(report)
+    dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
+    with console.working("matching") as tell:
+        found = matched(dataset, plan.align.make("aligner") if align and plan.align else None, clusters, tell)
+    if report is not None:
+        write_match_page(report, dataset, *found, made_by=steps.made_by())
+        console.note(f"report: {report.resolve()}")
+    steps.print_set_aside(dataset.set_aside)
+    print_matching(dataset, *found, json)
