@@ -27,6 +27,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
         "TfidfText": "fuserec.encoders.text:TfidfText",
     },
+    "filler": {
+        "GraphFiller": "fuserec.alignment.filling:GraphFiller",
+        "RidgeFiller": "fuserec.alignment.filling:RidgeFiller",
+    },
     "fuser": {
         "Concat": "fuserec.fusion.early:Concat",
         "Mean": "fuserec.fusion.early:Mean",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from json import dumps
 from typing import Self
 
@@ -32,12 +32,13 @@ class Aligner(ABC):
     def fit(self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Self:
         """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
 
-        Raises `DataError` where fewer than two columns, or fewer than two items with two columns each, are given.
+        Filled vectors are not learned from. Raises `DataError` where fewer than two columns, or fewer than two items
+        with two columns each, are given.
         """
         names = sorted(columns)  # so that the order in which columns were added changes nothing
         if len(names) < 2:
             raise DataError(f"{type(self).__name__} aligns at least two columns with vectors; found {names}")
-        present: NDArray[np.bool_] = np.stack([columns[name].present for name in names], axis=1)
+        present: NDArray[np.bool_] = np.stack([columns[name].own for name in names], axis=1)
         rows = present.sum(axis=1) >= 2
         if fit_on is not None:
             rows &= fit_on
@@ -110,7 +111,5 @@ def align(
             {"aligner": type(aligner).__name__, "options": asdict(aligner), "of": embeddings.made_by}, sort_keys=True
         )
         shared = np.where(embeddings.present[:, None], aligner.project(name, embeddings.vectors), np.float32(0))
-        dataset = dataset.with_embeddings(
-            SHARED + name, Embeddings(shared, embeddings.present, made_by, embeddings.modality)
-        )
+        dataset = dataset.with_embeddings(SHARED + name, replace(embeddings, vectors=shared, made_by=made_by))
     return dataset
