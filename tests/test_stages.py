@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fuserec
+from fuserec.alignment.filling import fill
 from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import Dataset
 from fuserec.data.ids import Ids
@@ -130,3 +131,21 @@ def test_packing_goes_both_ways_and_refuses_what_it_cannot_store():
     assert np.array_equal(back["deep"]["x"], np.arange(3)) and back["encoder"].n_mfcc == 13
     with pytest.raises(ArtifactError, match="cannot store here, a set"):
         pack({1}, {}, "here")
+
+
+def test_filling_is_a_stage_and_filled_vectors_are_marked_in_the_model_folder(shop, tmp_path):
+    train = fill(fuserec.encode(shop, ENCODERS))
+    gaps = ~train.catalog.columns["photo"].present
+    assert gaps.any() and train.embeddings["photo"].filled[gaps].all() and not train.embeddings["photo"].own[gaps].any()
+    fuserec.save_model(fuserec.make("recommender", "ContentNeighbors").fit(fuserec.fuse(train)), tmp_path / "model")
+    model = fuserec.load_model(tmp_path / "model")
+    assert np.array_equal(model.embeddings_["photo"].filled, train.embeddings["photo"].filled)
+    catalog = train.catalog
+    only_title = Catalog(catalog.ids, {"title": catalog.columns["title"]}, catalog.root)
+    row = int(np.flatnonzero(gaps)[0])
+    new = few(only_title, [row])
+    for stage in model.stages_:
+        new = stage(new)
+    assert new.embeddings["photo"].filled.all() and new.embeddings["photo"].vectors.any()
+    with pytest.raises(OptionError, match="trained without a shared space"):  # a prediction is not what was asked for
+        search(model, {"text": catalog.columns["title"].values[row]}, by="photo")

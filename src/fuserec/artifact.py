@@ -45,6 +45,7 @@ def save_model(model: Recommender, folder: Path | str, *, about: Mapping[str, An
     packed = pack_component(model, arrays, "model", KEPT_ELSEWHERE)
     for column, embeddings in model.embeddings_.items():
         arrays[f"vectors/{column}"], arrays[f"present/{column}"] = embeddings.vectors, embeddings.present
+        arrays[f"filled/{column}"] = embeddings.filled
         arrays |= {f"parts/{column}/{part}": present for part, present in embeddings.parts.items()}
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -90,7 +91,11 @@ def load_model(folder: Path | str) -> Recommender:
         model.users_ = Ids(users["user_id"], "user")
         model.embeddings_ = {
             name: Embeddings(
-                arrays.pop(f"vectors/{name}"), arrays.pop(f"present/{name}"), **made, parts=_parts(arrays, name)
+                arrays.pop(f"vectors/{name}"),
+                arrays.pop(f"present/{name}"),
+                **made,
+                parts=_parts(arrays, name),
+                filled=arrays.pop(f"filled/{name}"),
             )
             for name, made in manifest["vectors"].items()
         }

@@ -91,7 +91,7 @@ def _encoded(model: Recommender, query: Mapping[str, str | Path]) -> Mapping[str
             f"the query of {' and '.join(query)} has no vector: this model has no encoded column of that modality, "
             "or its encoder knows nothing in it"
         )
-    return dataset.embeddings
+    return {name: e for name, e in dataset.embeddings.items() if e.own.any()}
 
 
 def _cosine(model: Recommender, name: str, asked: Embeddings, asked_by: str) -> Scores:

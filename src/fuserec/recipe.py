@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fuserec import registry
 from fuserec.alignment.aligner import align
+from fuserec.alignment.filling import fill
 from fuserec.data.dataset import Dataset, Split
 from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
@@ -178,8 +179,6 @@ class Recipe(_Strict):
             made = {key: [part.make("normalizer") for part in parts] for key, parts in self.normalize.items()}
             train = normalize(train, made)
         if self.fill:
-            from fuserec.alignment.filling import fill
-
             train = fill(train, self.fill.make("filler"))
         present = np.stack([embeddings.present for embeddings in train.column_vectors.values()])
         if self.align and (present[:, train.warm].sum(axis=0) > 1).sum() > 1:  # items to learn from

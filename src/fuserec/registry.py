@@ -53,6 +53,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "VideoFrames": "fuserec.encoders.video:VideoFrames",
         "WordVectors": "fuserec.encoders.words:WordVectors",
     },
+    "filler": {
+        "GraphFiller": "fuserec.alignment.filling:GraphFiller",
+        "RidgeFiller": "fuserec.alignment.filling:RidgeFiller",
+    },
     "fuser": {
         "Adversarial": "fuserec.fusion.learned:Adversarial",
         "Attention": "fuserec.fusion.learned:Attention",
@@ -84,6 +88,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stage": {
         "Aligned": "fuserec.alignment.aligner:Aligned",
         "Encoded": "fuserec.encoders.encoder:Encoded",
+        "Filled": "fuserec.alignment.filling:Filled",
         "Fused": "fuserec.fusion.fuser:Fused",
         "Normalized": "fuserec.preparation.normalize:Normalized",
     },

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from json import dumps
 from typing import Self
 
@@ -31,12 +31,13 @@ class Aligner(ABC):
     def fit(self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Self:
         """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
 
-        Raises `DataError` where fewer than two columns, or fewer than two items with two columns each, are given.
+        Filled vectors are not learned from. Raises `DataError` where fewer than two columns, or fewer than two items
+        with two columns each, are given.
         """
         names = sorted(columns)  # so that the order in which columns were added changes nothing
         if len(names) < 2:
             raise DataError(f"{type(self).__name__} aligns at least two columns with vectors; found {names}")
-        present: NDArray[np.bool_] = np.stack([columns[name].present for name in names], axis=1)
+        present: NDArray[np.bool_] = np.stack([columns[name].own for name in names], axis=1)
         rows = present.sum(axis=1) >= 2
         if fit_on is not None:
             rows &= fit_on
@@ -121,7 +122,7 @@ class Aligned:
             own = dataset.embeddings[name]
             told = {"aligner": type(self.aligner_).__name__, "options": asdict(self.aligner_), "of": own.made_by}
             shared = np.where(own.present[:, None], self.aligner_.project(name, own.vectors), np.float32(0))
-            made = Embeddings(shared, own.present, dumps(told, sort_keys=True), own.modality)
+            made = replace(own, vectors=shared, made_by=dumps(told, sort_keys=True))
             dataset = dataset.with_embeddings(SHARED + name, made)
         return dataset
 

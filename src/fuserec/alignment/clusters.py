@@ -99,7 +99,7 @@ def name_clusters(
     total = sum(counts, Counter[str]())
     mean = total.total() / max(len(counts), 1)
     usual = (labels >= 0).sum() / 2
-    weight = {word: np.log1p(mean / n) for word, n in total.items() if n <= usual}
+    weight = {word: float(np.log1p(mean / n)) for word, n in total.items() if n <= usual}
     best = [
         sorted((word for word in count if word in weight), key=lambda word: (-count[word] * weight[word], word))
         for count in counts

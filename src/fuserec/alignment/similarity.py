@@ -89,12 +89,13 @@ def match(
     0.5 says that the columns tell nothing of each other. An item's agreement is the mean over its pairs of columns.
     Retrieval: an item of the first fold asks with one column for itself among all that are in it and have both.
 
-    Pairs of columns that fewer than 10 items have are left out; raises `DataError` when none is left.
+    Filled vectors, and pairs of columns that fewer than 10 items have, are left out; raises `DataError` when no pair is
+    left.
     """
     if not 0 < holdout <= 0.5:
         raise OptionError(f"match: holdout is {holdout}; expected a share above 0 and up to 0.5")
     chosen = own_columns(dataset, columns)
-    common = {(a, b): chosen[a].present & chosen[b].present for a, b in combinations(chosen, 2)}
+    common = {(a, b): chosen[a].own & chosen[b].own for a, b in combinations(chosen, 2)}
     common = {pair: both for pair, both in common.items() if both.sum() >= LEAST_ITEMS}
     if not common:
         raise DataError(

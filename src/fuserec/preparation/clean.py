@@ -209,6 +209,7 @@ def _keep(dataset: Dataset, users: NDArray[np.bool_], items: NDArray[np.bool_]) 
                 vectors=embeddings.vectors[rows],
                 present=embeddings.present[rows],
                 parts={part: present[rows] for part, present in embeddings.parts.items()},
+                filled=embeddings.filled[rows],
             )
             for name, embeddings in dataset.embeddings.items()
         },
