@@ -23,6 +23,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "encoder": {
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
+        "LogMelCNN": "fuserec.encoders.logmel:LogMelCNN",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
         "SpectralSound": "fuserec.encoders.audio:SpectralSound",

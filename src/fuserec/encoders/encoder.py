@@ -36,8 +36,11 @@ class Encoder(ABC):
     version: ClassVar[int] = 1
     batch_size: ClassVar[int] = 32
 
-    def fit(self, texts: Sequence[str]) -> Self:
-        """Learn from the training items' values; most encoders have nothing to learn."""
+    def fit(self, values: Sequence[Any]) -> Self:
+        """Learn from the training items' values, as `encode_batch` takes them; most encoders have nothing to learn.
+
+        A file is decoded each time that its value is asked for, and raises `MediaError` where it is broken.
+        """
         return self
 
     def decode(self, value: Path, limits: Limits) -> Any:
@@ -105,6 +108,19 @@ def default_encoders() -> dict[str, Encoder]:
     return {modality: registry.make("encoder", name) for modality, name in names.items()}
 
 
+class _Values(Sequence[Any]):
+    """Rows and how to make the value of one → all values, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[int], Any], rows: list[int]) -> None:
+        self._make, self._rows = make, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._make(self._rows[index])
+
+
 class _ColumnRun:
     """One column through one encoder."""
 
@@ -121,11 +137,10 @@ class _ColumnRun:
         self.dataset, self.column, self.limits, self.cache = dataset, column, limits, cache
         self.workers = workers or os.cpu_count() or 1
         self.on_progress = on_progress or (lambda name, done, total: None)
+        self.encoder, self.reads_files = encoder, encoder.modality != "text"
         learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
-        self.encoder = encoder.fit(
-            [value for value, used in zip(column.values, learn_from, strict=True) if value and used]
-        )
-        self.reads_files = encoder.modality != "text"
+        rows = [row for row, (value, used) in enumerate(zip(column.values, learn_from, strict=True)) if value and used]
+        encoder.fit(_Values(self._value, rows))
         self.broken: dict[bytes, str] = {}  # content hash → why it cannot be decoded
         self.set_aside: list[SetAside] = []
 
@@ -171,6 +186,9 @@ class _ColumnRun:
         assert path is not None  # rows without a value are left out before
         return path
 
+    def _value(self, row: int) -> Any:
+        return self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
+
     def _hash(self, row: int) -> bytes | None:
         if not self.reads_files:
             return hashlib.sha256((self.column.values[row] or "").encode()).digest()
@@ -189,9 +207,7 @@ class _ColumnRun:
         keys, decoded = [], []
         for key, row in batch:
             try:
-                decoded.append(
-                    self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
-                )
+                decoded.append(self._value(row))
                 keys.append(key)
             except MediaError as error:
                 self.broken[key] = str(error)
