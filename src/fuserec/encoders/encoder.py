@@ -36,8 +36,11 @@ class Encoder(ABC):
     version: ClassVar[int] = 1
     batch_size: ClassVar[int] = 32
 
-    def fit(self, texts: Sequence[str]) -> Self:
-        """Learn from the training items' values; most encoders have nothing to learn."""
+    def fit(self, values: Sequence[Any]) -> Self:
+        """Learn from the training items' values, as `encode_batch` takes them; most encoders have nothing to learn.
+
+        A file is decoded each time that its value is asked for, and raises `MediaError` where it is broken.
+        """
         return self
 
     def decode(self, value: Path, limits: Limits) -> Any:
@@ -96,8 +99,8 @@ def encode(
     for column in dataset.catalog.columns.values():
         chosen = encoders.get(column.name) or encoders.get(column.modality)
         if chosen is not None:
-            fitted[column.name] = _fitted(replace(chosen), dataset, column)
-            run = _ColumnRun(dataset, column, fitted[column.name], limits or Limits(), cache, workers, on_progress)
+            run = _ColumnRun(dataset, column, replace(chosen), limits or Limits(), cache, workers, on_progress)
+            fitted[column.name] = run.fit()
             dataset = run.encode()
     return dataset.with_stage(Encoded(encoders_=fitted)) if fitted else dataset
 
@@ -117,11 +120,6 @@ class Encoded:
         return dataset
 
 
-def _fitted(encoder: Encoder, dataset: Dataset, column: Column) -> Encoder:
-    learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
-    return encoder.fit([value for value, used in zip(column.values, learn_from, strict=True) if value and used])
-
-
 def default_encoders() -> dict[str, Encoder]:
     """Modality → encoder: with pretrained weights where the extra `[pretrained]` is installed, without elsewhere."""
     from fuserec.encoders.pretrained import available
@@ -130,6 +128,19 @@ def default_encoders() -> dict[str, Encoder]:
     names = {"text": text, "image": image, "audio": "MFCC"}
     encoders = {modality: registry.make("encoder", name) for modality, name in names.items()}
     return {**encoders, "video": registry.make("encoder", "VideoFrames", {"image": image, "audio": "MFCC"})}
+
+
+class _Values(Sequence[Any]):
+    """Rows and how to make the value of one → all values, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[int], Any], rows: list[int]) -> None:
+        self._make, self._rows = make, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._make(self._rows[index])
 
 
 class _ColumnRun:
@@ -148,10 +159,17 @@ class _ColumnRun:
         self.dataset, self.column, self.limits, self.cache = dataset, column, limits, cache
         self.workers = workers or os.cpu_count() or 1
         self.on_progress = on_progress or (lambda name, done, total: None)
-        self.encoder = encoder
-        self.reads_files = encoder.modality != "text"
+        self.encoder, self.reads_files = encoder, encoder.modality != "text"
         self.broken: dict[bytes, str] = {}  # content hash → why it cannot be decoded
         self.set_aside: list[SetAside] = []
+
+    def fit(self) -> Encoder:
+        dataset = self.dataset
+        learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
+        values = zip(self.column.values, learn_from, strict=True)
+        return self.encoder.fit(
+            _Values(self._value, [row for row, (value, used) in enumerate(values) if value and used])
+        )
 
     def encode(self) -> Dataset:
         rows = [row for row, value in enumerate(self.column.values) if value is not None]
@@ -195,6 +213,9 @@ class _ColumnRun:
         assert path is not None  # rows without a value are left out before
         return path
 
+    def _value(self, row: int) -> Any:
+        return self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
+
     def _hash(self, row: int) -> bytes | None:
         if not self.reads_files:
             return hashlib.sha256((self.column.values[row] or "").encode()).digest()
@@ -213,9 +234,7 @@ class _ColumnRun:
         keys, decoded = [], []
         for key, row in batch:
             try:
-                decoded.append(
-                    self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
-                )
+                decoded.append(self._value(row))
                 keys.append(key)
             except MediaError as error:
                 self.broken[key] = str(error)
