@@ -1,6 +1,7 @@
 """Late fusion of models: several recommenders → one, by their ranks or by their scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from fuserec.preparation.split import split_last
 from fuserec.recommenders.recommender import Recommender, Rows, Scores, shares
 from fuserec.retrieval import top_k
 
-EVERYWHERE = ("catalog_", "users_", "seen_", "popularity_", "embeddings_")  # what all models share
+EVERYWHERE = ("catalog_", "users_", "seen_", "popularity_", "embeddings_", "stages_")  # what all models share
 STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # weights that are tried
 SWEEPS, MOST_USERS, K = 3, 500, 10
 
@@ -33,7 +34,7 @@ class LateFusion(Recommender):
     trained without the last two choices of each user, and coordinate ascent looks for the weights with the best ndcg@10
     on those, for up to 500 users; then models are trained on everything.
 
-    models_: "<place>/<attribute>" → what the model at that place has learned
+    models_: the fitted models, without what all of them share
     weights_: float32 (n_models,), ones unless weighted
     """
 
@@ -50,13 +51,10 @@ class LateFusion(Recommender):
         self.weights_ = np.array(self.weights or np.ones(len(models)), np.float32)
         if self.method == "weighted" and not self.weights:
             self.weights_ = self._fitted_weights(dataset)
-        self.models_: dict[str, Any] = {}
-        for place, model in enumerate(models):
-            model.fit(dataset)
-            for name, value in vars(model).items():
-                if name.endswith("_") and name not in EVERYWHERE:
-                    inner = value if isinstance(value, Mapping) else {"": value}
-                    self.models_ |= {f"{place}/{name}/{key}".rstrip("/"): part for key, part in inner.items()}
+        self.models_ = tuple(model.fit(dataset) for model in models)
+        for model in self.models_:
+            for name in EVERYWHERE:
+                delattr(model, name)
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
@@ -91,7 +89,7 @@ class LateFusion(Recommender):
     def _normalized(self, scores: Scores) -> Scores:
         return late.NORMALIZATIONS[self.normalization](scores)
 
-    def _scores(self, models: list[Recommender], users: Rows) -> list[Scores]:
+    def _scores(self, models: Sequence[Recommender], users: Rows) -> list[Scores]:
         """Fitted models and user rows → each model's scores (b, n_items), -inf where seen."""
         seen = models[0].seen_[users].tocoo()
         scores = [model.score(users) for model in models]
@@ -125,17 +123,10 @@ class LateFusion(Recommender):
         return coordinate_ascent(ndcg, len(models))
 
     def _fitted(self) -> list[Recommender]:
-        """The models, made from their options and what they have learned."""
-        models = self._unfitted()
+        """The models, with what they share."""
+        models = [copy(model) for model in self.models_]
         for model in models:
-            for name in EVERYWHERE:
-                setattr(model, name, getattr(self, name))
-        for path, value in self.models_.items():
-            place, name, *key = path.split("/", 2)
-            if key:
-                vars(models[int(place)]).setdefault(name, {})[key[0]] = value
-            else:
-                setattr(models[int(place)], name, value)
+            vars(model).update({name: getattr(self, name) for name in EVERYWHERE})
         return models
 
     def _unfitted(self) -> list[Recommender]:
