@@ -15,6 +15,7 @@ import tempfile
 import time
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,9 @@ def main() -> None:
     for option, default in (("images", 200), ("sounds", 200), ("texts", 500), ("repeats", 3)):
         parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
-    names = ["ColorTexture", "MFCC", "TfidfText", *(["EfficientNetLite0", "MiniLM"] if available() else [])]
+    names = ["ColorTexture", "LogMelCNN", "MFCC", "SpectralSound", "TfidfText"]
+    names += ["EfficientNetLite0", "MiniLM"] if available() else []
+    names += ["Musicnn"] if find_spec("musicnn") else []
     with tempfile.TemporaryDirectory() as folder:
         dataset = render(Path(folder), options.images, options.sounds, options.texts)
         print(

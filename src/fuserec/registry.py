@@ -26,6 +26,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "LogMelCNN": "fuserec.encoders.logmel:LogMelCNN",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "Musicnn": "fuserec.encoders.musicnn:Musicnn",
+        "MusicnnMSD": "fuserec.encoders.musicnn:MusicnnMSD",
         "SpectralSound": "fuserec.encoders.audio:SpectralSound",
         "TfidfText": "fuserec.encoders.text:TfidfText",
     },

