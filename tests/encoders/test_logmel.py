@@ -56,13 +56,14 @@ def sounds():
 
 def test_sounds_of_one_timbre_become_neighbors():
     rng = np.random.default_rng(0)
-    timbres = np.arange(180) % TIMBRES
+    timbres = np.arange(150) % TIMBRES
     played = [notes(timbre, rng) for timbre in timbres]
-    learned_from, held_out, truth = played[:90], played[90:], timbres[90:]
-    options = {"seconds": 0.5, "batch": 45}
-    untrained = same_timbre(LogMelCNN(rate=1e-9, **options).fit(learned_from).encode_batch(held_out), truth)
-    trained = same_timbre(LogMelCNN(**options).fit(learned_from).encode_batch(held_out), truth)
-    assert trained > untrained + 0.1 and trained > 3.5 / TIMBRES
+    learned_from, held_out, truth = played[:60], played[60:], timbres[60:]
+    options = {"seconds": 0.5, "batch": 30}
+    untrained = LogMelCNN(rate=1e-9, **options | {"epochs": 8}).fit(learned_from).encode_batch(held_out)
+    trained = LogMelCNN(**options).fit(learned_from).encode_batch(held_out)
+    assert same_timbre(trained, truth) > same_timbre(untrained, truth) + 0.05
+    assert same_timbre(trained, truth) > 4.5 / TIMBRES  # by chance: 1 / TIMBRES
 
 
 def test_info_nce_against_a_slow_loop():
@@ -83,7 +84,7 @@ def test_spectrograms_are_those_of_the_other_encoders(sounds):
     assert torch.allclose(found[0], 10 * mel.clamp(min=1e-10).log10(), atol=1e-3)
 
 
-def test_views_differ_in_noise_gain_pitch_and_masks(sounds):
+def test_views_differ_in_noise_gain_and_masks(sounds):
     windows = torch.from_numpy(np.stack([sounds[0]] * 20))
     with seeded(0):
         views = _view(windows, 64)
@@ -92,8 +93,6 @@ def test_views_differ_in_noise_gain_pitch_and_masks(sounds):
     assert len({float(view.mean()) for view in views}) == 20
     rows, columns = ((views.amax(dim=dim) == views.amin(dim=dim)).sum(dim=1) for dim in (2, 1))  # of one value
     assert 0 < rows.max() <= round(MASK * 64) and 0 < columns.max() <= round(MASK * 61)
-    strongest = views.mean(dim=2).argmax(dim=1)
-    assert strongest.min() < strongest.max()
     assert torch.isfinite(_view(torch.zeros((2, RATE)), 64)).all()
 
 

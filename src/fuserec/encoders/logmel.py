@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fuserec.device import check_device, one_thread, seeded
 from fuserec.encoders.audio import SoundEncoder
-from fuserec.encoders.spectra import RATE, SMALLEST, mel_matrix
+from fuserec.encoders.spectra import RATE, SMALLEST, mel_spectrograms
 from fuserec.errors import MediaError, NotFittedError, OptionError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ ROWS = 64  # windows computed at a time
 GAIN = 6.0  # dB, louder or softer at most
 SNR = (5.0, 40.0)  # dB
 MASK = 1 / 8  # of the bands and of the frames are blanked at most
-SHIFT = 1 / 16  # of the bands that a spectrogram is moved up or down at most
 
 
 @dataclass(kw_only=True, eq=False)
@@ -189,30 +188,23 @@ def _network(n_mels: int, dim: int) -> "Module":
 
 def log_mel(samples: "Tensor", n_mels: int) -> "Tensor":
     """Sounds of one length, mono float32 (b, n_samples) at 16 kHz → power in mel bands in dB, (b, n_mels, frames)."""
-    import torch
-
-    window = torch.hann_window(N_FFT, device=samples.device)
-    spectra = torch.stft(samples, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
-    bands = torch.from_numpy(mel_matrix(RATE, N_FFT, n_mels)).to(samples.device)
-    return 10 * (bands @ (spectra.real.square() + spectra.imag.square())).clamp(min=SMALLEST).log10()
+    return 10 * mel_spectrograms(samples, n_fft=N_FFT, hop=HOP, n_mels=n_mels).clamp(min=SMALLEST).log10()
 
 
 def _view(samples: "Tensor", n_mels: int) -> "Tensor":
     """Windows float32 (b, n_samples) → changed spectrograms (b, n_mels, frames), each in its own way.
 
-    Noise at a signal-to-noise ratio within `SNR`, gain up to `GAIN`; the bands moved up or down, which is nearly a
-    change of pitch; one mask over bands and one over frames (SpecAugment, Park et al. 2019), of the mean.
+    Noise at a signal-to-noise ratio within `SNR`, gain up to `GAIN`, then one mask over bands and one over frames
+    (SpecAugment, Park et al. 2019), of the mean.
     """
     import torch
 
-    drawn = torch.rand((7, len(samples), 1), device=samples.device)
+    drawn = torch.rand((6, len(samples), 1), device=samples.device)
     snr = SNR[0] + (SNR[1] - SNR[0]) * drawn[0]
     noise = torch.randn_like(samples) * samples.square().mean(dim=1, keepdim=True).sqrt() * 10 ** (-snr / 20)
     spectra = log_mel((samples + noise) * 10 ** ((2 * drawn[1] - 1) * GAIN / 20), n_mels)
     bands, frames = (torch.arange(size, device=samples.device) for size in spectra.shape[1:])
-    moved = bands + ((2 * drawn[2] - 1) * SHIFT * n_mels).round().long()  # (b, n_mels)
-    spectra = spectra.gather(1, moved.clamp(0, n_mels - 1)[:, :, None].expand_as(spectra))
-    hidden = _mask(bands, drawn[3], drawn[4])[:, :, None] | _mask(frames, drawn[5], drawn[6])[:, None, :]
+    hidden = _mask(bands, drawn[2], drawn[3])[:, :, None] | _mask(frames, drawn[4], drawn[5])[:, None, :]
     return torch.where(hidden, spectra.mean(dim=(1, 2), keepdim=True), spectra)
 
 
