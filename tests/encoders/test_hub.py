@@ -11,8 +11,10 @@ import pytest
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from fuserec.encoders.hub_text import TransformersText
+from fuserec.encoders.pretrained import MiniLM, available
 from fuserec.encoders.weights import loaded
 from fuserec.errors import DataError, OptionError
+from fuserec.registry import make
 
 TEXTS = ["abc", "hello there", "", "x", "a b c d e f"]
 
@@ -114,6 +116,8 @@ def test_less_precision_is_near(folders, precision, allowed):
     near = TransformersText(model=folders("bert"), precision=precision)
     difference = np.abs(exact.encode_batch(TEXTS) - near.encode_batch(TEXTS)).max()
     assert 0 < difference < allowed
+    alone = np.concatenate([near.encode_batch([text]) for text in TEXTS])
+    assert np.abs(near.encode_batch(TEXTS) - alone).max() < (allowed if "float" in precision else 1e-6)
     assert near.identity() != exact.identity() and near.space() == exact.space()
 
 
@@ -167,7 +171,24 @@ def test_a_sentence_folder_with_other_parts_is_refused(folders, tmp_path):
         TransformersText(model=folder).encode_batch(["a"])
 
 
+@pytest.mark.skipif(not available(), reason="the packages of the extra [pretrained] are not installed")
+def test_the_real_minilm_by_its_folder_is_minilm():
+    folder = str(MiniLM()._weights_path().parent)
+    texts = ["a cat", "", "stock markets fell on monday " * 60]
+    vectors = TransformersText(model=folder, max_tokens=256).encode_batch(texts)
+    assert np.abs(vectors - MiniLM().encode_batch(texts)).max() < 1e-5
+
+
 # Where models come from
+
+
+def test_options_are_read_as_a_recipe_gives_them():
+    encoder = make("encoder", "TransformersText", {"model": "a/b", "max_tokens": "64", "precision": "bfloat16"})
+    assert (encoder.max_tokens, encoder.precision, encoder.allow_download) == (64, "bfloat16", False)
+    with pytest.raises(OptionError, match=r"TransformersText: .*model"):
+        make("encoder", "TransformersText")
+    with pytest.raises(OptionError, match=r"precision = 'float8'"):
+        make("encoder", "TransformersImage", {"model": "a/b", "precision": "float8"})
 
 
 def test_a_model_that_is_not_there(tmp_path):

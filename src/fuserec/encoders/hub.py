@@ -136,7 +136,7 @@ class HubModel(Encoder):
             )
         with warnings.catch_warnings():  # torch announces a successor in another package
             warnings.simplefilter("ignore")
-            return quantize(network, {torch.nn.Linear}, dtype=torch.qint8)
+            return quantize(network, {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig})
 
     def tensors(self, features: list[dict[str, NDArray[Any]]]) -> Iterator[tuple[list[int], dict[str, Any]]]:
         """Features of each of b values → the values' numbers and torch tensors of those that have the same shapes."""
@@ -144,7 +144,8 @@ class HubModel(Encoder):
 
         alike: dict[Any, list[int]] = {}
         for index, one in enumerate(features):
-            alike.setdefault(tuple(part.shape for part in one.values()), []).append(index)
+            apart = index if self.precision == "int8" else 0  # it scales by batch: one at a time, whatever the company
+            alike.setdefault((apart, *(part.shape for part in one.values())), []).append(index)
         for chosen in alike.values():
             parts = {key: torch.from_numpy(np.stack([features[i][key] for i in chosen])) for key in features[0]}
             half = getattr(torch, "float32" if self.precision == "int8" else self.precision)
