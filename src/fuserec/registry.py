@@ -42,6 +42,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TfidfText": "fuserec.encoders.text:TfidfText",
         "VideoFrames": "fuserec.encoders.video:VideoFrames",
     },
+    "filler": {
+        "GraphFiller": "fuserec.alignment.filling:GraphFiller",
+        "RidgeFiller": "fuserec.alignment.filling:RidgeFiller",
+    },
     "fuser": {
         "Concat": "fuserec.fusion.early:Concat",
         "Mean": "fuserec.fusion.early:Mean",

@@ -1,8 +1,14 @@
 """Nearest neighbours and top-k, exact, block by block: never a dense (n_items, n_items) matrix."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
+
+from fuserec.data.embeddings import Embeddings, unit
+from fuserec.errors import DataError, OptionError
 
 BLOCK_CELLS = 8_000_000  # cells of a score block: 32 MB of float32
 
@@ -52,6 +58,48 @@ def neighbor_graph(
         blocks.append(_sparse_rows(nearest, np.take_along_axis(cosine, nearest, axis=1), len(rows), least))
     small = vstack(blocks).tocoo() if blocks else csr_matrix((0, 0)).tocoo()
     return csr_matrix((small.data, (rows[small.row], rows[small.col])), shape=(n_items, n_items))
+
+
+class Found(NamedTuple):
+    """What `nearest` finds, best first.
+
+    rows: int64 (n,); scores: float32 (n,), cosines
+    by: column → float32 (n,), the cosine of the query and the item's vector in this column; NaN where it has none
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    by: dict[str, NDArray[np.float32]]
+
+
+def nearest(
+    query: NDArray[np.float32], embeddings: Mapping[str, Embeddings], k: int, *, combine: str = "best"
+) -> Found:
+    """A query float32 (dim,), column → embeddings of one space → the k items nearest to it; fewer where fewer have any.
+
+    An item's score is the `best` or the `mean` of its columns' cosines with the query; ties break by row.
+    Raises `OptionError` for another way to combine, `DataError` where widths differ or the query is zero.
+    """
+    if combine not in ("best", "mean"):
+        raise OptionError(f"nearest: combine = {combine!r}; expected 'best' or 'mean'")
+    dims = {name: e.dim for name, e in embeddings.items()}
+    if not dims or query.shape != (next(iter(dims.values())),) or len(set(dims.values())) > 1:
+        raise DataError(
+            f"nearest: a query of shape {query.shape} for vectors of widths {dims}; expected the same width for all"
+        )
+    direction = unit(query[None].astype(np.float32))[0]
+    if not direction.any():
+        raise DataError("nearest: the query is a vector of zeros, so nothing is near it; nothing known was found in it")
+    cosines = np.stack([unit(e.vectors) @ direction for e in embeddings.values()])  # (n_columns, n_items)
+    present = np.stack([e.present for e in embeddings.values()])
+    if combine == "best":
+        scores = np.where(present, cosines, -np.inf).max(axis=0)
+    else:
+        scores = np.where(present, cosines, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+    rows = np.flatnonzero(present.any(axis=0))
+    chosen = rows[top_k(scores[None, rows], k)[0]]
+    shown = np.where(present, cosines, np.nan)[:, chosen].astype(np.float32)
+    return Found(chosen, scores[chosen].astype(np.float32), dict(zip(embeddings, shown, strict=True)))
 
 
 def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:

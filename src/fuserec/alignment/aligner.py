@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from json import dumps
 from typing import Self
 
@@ -32,12 +32,13 @@ class Aligner(ABC):
     def fit(self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Self:
         """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
 
-        Raises `DataError` where fewer than two columns, or fewer than two items with two columns each, are given.
+        Filled vectors are not learned from. Raises `DataError` where fewer than two columns, or fewer than two items
+        with two columns each, are given.
         """
         names = sorted(columns)  # so that the order in which columns were added changes nothing
         if len(names) < 2:
             raise DataError(f"{type(self).__name__} aligns at least two columns with vectors; found {names}")
-        present: NDArray[np.bool_] = np.stack([columns[name].present for name in names], axis=1)
+        present: NDArray[np.bool_] = np.stack([columns[name].own for name in names], axis=1)
         rows = present.sum(axis=1) >= 2
         if fit_on is not None:
             rows &= fit_on
@@ -74,6 +75,19 @@ class Aligner(ABC):
         return unit(vectors - self.centers_[name])
 
 
+def own_columns(dataset: Dataset, columns: Sequence[str] | None = None) -> dict[str, Embeddings]:
+    """Dataset, names (default: all) → the columns' own vectors, fused and shared ones left out, by name.
+
+    Raises `OptionError` for a name without such vectors.
+    """
+    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
+    for column in columns or ():
+        if column not in available:
+            known = ", ".join(available) or "none; encode the dataset first"
+            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+    return available if columns is None else {column: available[column] for column in columns}
+
+
 def align(
     dataset: Dataset,
     aligner: Aligner | None = None,
@@ -89,12 +103,7 @@ def align(
     from fuserec.alignment.projection import GCCA
 
     aligner = aligner or GCCA()
-    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
-    for column in columns or ():
-        if column not in available:
-            known = ", ".join(available)
-            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
-    chosen = available if columns is None else {column: available[column] for column in columns}
+    chosen = own_columns(dataset, columns)
     warm = dataset.warm if dataset.warm.any() else None
     aligner.fit(chosen, warm if fit_on is None else fit_on)
     for name, embeddings in chosen.items():
@@ -102,7 +111,5 @@ def align(
             {"aligner": type(aligner).__name__, "options": asdict(aligner), "of": embeddings.made_by}, sort_keys=True
         )
         shared = np.where(embeddings.present[:, None], aligner.project(name, embeddings.vectors), np.float32(0))
-        dataset = dataset.with_embeddings(
-            SHARED + name, Embeddings(shared, embeddings.present, made_by, embeddings.modality)
-        )
+        dataset = dataset.with_embeddings(SHARED + name, replace(embeddings, vectors=shared, made_by=made_by))
     return dataset
