@@ -28,12 +28,31 @@ class Aligner(ABC):
 
     dim: int = 64  # of the shared space, at most
 
-    def fit(self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Self:
+    def fit(
+        self,
+        columns: Mapping[str, Embeddings],
+        fit_on: NDArray[np.bool_] | None = None,
+        *,
+        views: Mapping[str, Vectors] | None = None,
+    ) -> Self:
         """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
 
+        views: column → float32 (n_views, n_items, dim_m), vectors of variants of its media, for aligners that train.
         Filled vectors are not learned from. Raises `DataError` where fewer than two columns, or fewer than two items
-        with two columns each, are given.
+        with two columns each, are given; `OptionError` where views are given to an aligner that has no use for them.
         """
+        if views:
+            raise OptionError(
+                f"{type(self).__name__} does not learn from views of media; use Towers, or leave them out"
+            )
+        names, blocks, present, _ = self.prepare(columns, fit_on)
+        self.learn(names, blocks, present)
+        return self
+
+    def prepare(
+        self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None
+    ) -> tuple[list[str], list[Vectors], NDArray[np.bool_], NDArray[np.bool_]]:
+        """What `fit` takes → sets `centers_`; what `learn` takes, and which items that is, bool (n_items,)."""
         names = sorted(columns)  # so that the order in which columns were added changes nothing
         if len(names) < 2:
             raise DataError(f"{type(self).__name__} aligns at least two columns with vectors; found {names}")
@@ -50,8 +69,7 @@ class Aligner(ABC):
         blocks = [self._prepared(name, columns[name].vectors[rows]) for name in names]
         for block, there in zip(blocks, present[rows].T, strict=True):
             block[~there] = 0.0
-        self.learn(names, blocks, present[rows])
-        return self
+        return names, blocks, present[rows], rows
 
     @abstractmethod
     def learn(self, names: Sequence[str], blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
@@ -93,17 +111,18 @@ def align(
     *,
     columns: Sequence[str] | None = None,
     fit_on: NDArray[np.bool_] | None = None,
+    views: Mapping[str, Vectors] | None = None,
 ) -> Dataset:
     """Dataset with vectors → the same with `shared-<column>` for each; default: `GCCA` over all columns.
 
     Learns from the items of `fit_on`, bool (n_items,); default: those with interactions in this dataset, so give it
-    the training part. The aligner given is fitted, and can then `project` vectors of new items.
+    the training part. The aligner given is fitted, and can then `project` vectors of new items. `views`: see `fit`.
     """
     from fuserec.alignment.projection import GCCA
 
     chosen = own_columns(dataset, columns)
     warm = dataset.warm if dataset.warm.any() else None
-    stage = Aligned(aligner_=(aligner or GCCA()).fit(chosen, warm if fit_on is None else fit_on))
+    stage = Aligned(aligner_=(aligner or GCCA()).fit(chosen, warm if fit_on is None else fit_on, views=views))
     return stage(dataset).with_stage(stage)
 
 
