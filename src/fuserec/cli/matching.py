@@ -23,8 +23,15 @@ def matched(dataset: Dataset, aligner: Aligner | None, method: str, tell: Callab
     enough = [
         name for name in names if name in dataset.embeddings and dataset.embeddings[name].present.sum() >= LEAST_ITEMS
     ]
-    groups = {name: cluster(dataset, name, method=method, words=words) for name in enough}
+    groups = {name: cluster(dataset, name, method=method, words=_telling) for name in enough}
     return matching, groups, agreement_between(groups)
+
+
+def _telling(text: str) -> list[str]:
+    """A text → its words that say something, for the names of clusters."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return [word for word in words(text) if word not in ENGLISH_STOP_WORDS]
 
 
 def print_matching(

@@ -34,7 +34,7 @@ class TransformersText(HubModel):
     The last layer's tokens are pooled; of a model with one space for several modalities (CLIP, SigLIP, CLAP) the
     projected text vector is taken. A folder of sentence-transformers says its pooling and length itself. A text longer
     than the model takes is cut into windows of almost the same length, whose vectors are averaged: nothing is cut off.
-    Precision int8: of MiniLM, 2.5 times as fast on a CPU, at a cosine of 0.95 or more with its vectors (128 film plots).
+    Precision int8: of MiniLM, 2.5 times as fast on a CPU, at a cosine of 0.95 or more (128 film plots).
     """
 
     modality: ClassVar[str] = "text"
