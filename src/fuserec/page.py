@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,9 +97,9 @@ def colors(shown: Sequence[Example]) -> dict[str, str]:
 
 def check_page(path: Path) -> None:
     """Raise `ArtifactError` when a page cannot be written there, or would overwrite what is not an earlier page."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ArtifactError(f"{path} is a folder; name a file, {path / 'report.html'} for example")
-    if path.exists():
+    if os.path.exists(path):
         with path.open("rb") as file:
             if GENERATOR not in file.read(4_000):
                 raise ArtifactError(f"{path} exists and is not a report of fuserec; name another file")
