@@ -1,13 +1,12 @@
 """The command line: parse, call, print. `fuserec COMMAND --help` shows an example of each command."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fuserec import __version__, registry
-from fuserec.errors import FuserecError, OptionError, did_you_mean
+from fuserec.errors import OptionError, did_you_mean
 
 # Everything heavy is imported inside the command that needs it, so that --help answers at once.
 app = typer.Typer(
@@ -289,28 +288,3 @@ def list_(kind: Annotated[str | None, typer.Argument(help="encoders, fusers, rec
         [name, one, steps.first_line(registry.load(one, name))] for one in kinds for name in registry.components(one)
     ]
     console.print_table(["name", "kind", "what it is"], rows)
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-STOPPED = 130  # the exit status that typer gives to Ctrl-C
-
-
-def main() -> None:
-    """Run the command line: exit status 0, 1 when the work failed, 2 when the call was wrong."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(arguments)
-    except (FuserecError, OSError) as error:
-        if len(arguments) < len(sys.argv) - 1:
-            raise
-        typer.echo(f"error: {_in_words(error)}", err=True)
-        sys.exit(2 if isinstance(error, OptionError) else 1)
-    except SystemExit as end:
-        if end.code == STOPPED:
-            typer.echo("stopped; run the same command again to go on", err=True)
-        raise
