@@ -69,7 +69,7 @@ def test_evaluate_prints_one_json_object_and_writes_a_page_without_foreign_addre
     assert told["split"] == "global-time" and "recall@5" in told["models"][0]["metrics"]
     text = page.read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in text and "http://" not in text and "https://" not in text
-    assert "<script" not in text and "95 % interval" in text
+    assert "<script" not in text and "95\N{NO-BREAK SPACE}% interval" in text
 
 
 def test_a_second_run_reads_every_vector_from_the_cache(shop):

@@ -13,7 +13,7 @@ from fuserec.errors import ArtifactError
 def check_writable(target: Path) -> None:
     """Raise `ArtifactError` when nothing can be made under this name: to be asked before work that would be lost."""
     place = next(parent for parent in target.absolute().parents if os.path.lexists(parent))
-    if not place.is_dir():
+    if not os.path.isdir(place):
         raise ArtifactError(f"{target} cannot be written: {place} is not a folder; name another place")
     if not os.access(place, os.W_OK | os.X_OK):
         raise ArtifactError(f"{target} cannot be written: no permission to write into {place}; name another place")
@@ -21,7 +21,7 @@ def check_writable(target: Path) -> None:
 
 def check_folder(target: Path, *, may_replace: Callable[[Path], bool] = lambda folder: False) -> None:
     """Raise `ArtifactError` when `new_folder` could not, or must not, write this folder."""
-    if target.is_dir():
+    if os.path.isdir(target):  # unlike Path.is_dir, false below a folder without permission
         found = sorted(os.listdir(target))
         if found and not may_replace(target):
             names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -76,18 +76,23 @@ def search(
 
 
 @app.command("list")
-def list_(kind: Annotated[str | None, typer.Argument(help="encoders, fusers, recommenders, importers")] = None) -> None:
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="encoders, aligners, fusers, recommenders, ...; default: all")
+    ] = None,
+) -> None:
     """The components there are, plugins included, with what each one is.
 
-    Example: fuserec list recommenders
+    Example: fuserec list encoders
     """
     from fuserec.cli import console, steps
 
-    plurals = [f"{one}s" for one in registry.BUILT_IN]
-    if kind is not None and kind not in (*plurals, *registry.BUILT_IN):
+    plurals = {f"{one}s": one for one in registry.BUILT_IN if one != "stage"}  # stages are what other components leave
+    if kind is not None and kind not in plurals:
         raise OptionError(f"unknown kind {kind!r}{did_you_mean(kind, plurals)} Known: {', '.join(plurals)}.")
-    kinds = [kind.removesuffix("s")] if kind else list(registry.BUILT_IN)
-    rows = [
-        [name, one, steps.first_line(registry.load(one, name))] for one in kinds for name in registry.components(one)
-    ]
-    console.print_table(["name", "kind", "what it is"], rows)
+    rows = []
+    for one in [plurals[kind]] if kind else plurals.values():
+        for name in registry.components(one):
+            component = registry.load(one, name)
+            rows.append([name, one, getattr(component, "modality", ""), steps.first_line(component)])
+    console.print_table(["name", "kind", "modality", "what it is"], rows)

@@ -63,6 +63,8 @@ class Lines:
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """Say that `name` began, or that all of its `total` are done."""
+        if not total:
+            return
         if name not in self.begun:
             self.begun[name] = time.monotonic()
             note(f"{self.verb}{name}: {total:,} items" + (", all known already" if done == total > 1 else ""))

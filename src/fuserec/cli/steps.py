@@ -100,15 +100,15 @@ def cache_of(source: Path) -> Path:
     """Where the vectors of a source are kept: inside its folder, or in the user's cache where that is read-only."""
     folder = source if source.is_dir() else source.parent
     inside = folder / ".fuserec" / "vectors.sqlite"
-    read_only = not os.access(folder, os.W_OK) or not folder.stat().st_mode & 0o222
-    if inside.exists() or not read_only:
+    place = inside.parent if inside.exists() else folder
+    if os.access(place, os.W_OK) and place.stat().st_mode & 0o222:
         return inside
     elsewhere = user_cache_path("fuserec") / "vectors.sqlite"
     try:
         check_writable(elsewhere)
     except ArtifactError as error:
-        raise ArtifactError(f"{folder} is read-only, and {error}, with --cache FILE") from None
-    console.note(f"{folder} is read-only: vectors are cached in {elsewhere}")
+        raise ArtifactError(f"{place} is read-only, and {error}, with --cache FILE") from None
+    console.note(f"{place} is read-only: vectors are cached in {elsewhere}")
     return elsewhere
 
 

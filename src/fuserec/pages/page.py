@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,9 +54,9 @@ def picture(catalog: Catalog, row: int) -> str | None:
 
 def check_page(path: Path) -> None:
     """Raise `ArtifactError` when a page cannot be written there, or would overwrite what is not an earlier page."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ArtifactError(f"{path} is a folder; name a file, {path / 'report.html'} for example")
-    if path.exists():
+    if os.path.exists(path):
         with path.open("rb") as file:
             if GENERATOR not in file.read(4_000):
                 raise ArtifactError(f"{path} exists and is not a report of fuserec; name another file")

@@ -1,4 +1,4 @@
-"""Run the command line: errors in words, exit statuses."""
+"""Where the command line begins and ends: every error becomes one line, and an exit status."""
 
 import sys
 
@@ -7,13 +7,6 @@ import typer
 from fuserec.cli import answers, commands  # noqa: F401  they add their commands to the application
 from fuserec.cli.options import app
 from fuserec.errors import FuserecError, OptionError
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
 
 STOPPED = 130  # the exit status that typer gives to Ctrl-C
 
@@ -32,3 +25,9 @@ def main() -> None:
         if end.code == STOPPED:
             typer.echo("stopped; run the same command again to go on", err=True)
         raise
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
