@@ -1,5 +1,7 @@
 """What each way to fuse is worth: toy shops with planted private tastes → a table of ndcg@10 of ContentNeighbors.
 
+Late fusion joins the scores of one ContentNeighbors a column.
+
 python benchmarks/fusion.py            test part of seeds 0 to 9, 300 items and 200 users each; some minutes
 python benchmarks/fusion.py 20 25      seeds 20 to 24: those on whose validation part the options were chosen
 """
@@ -30,6 +32,9 @@ def measured(seed):
         train = fuse(train, make("fuser", name), columns=columns, name=name)
         seconds[name] = time.process_time() - started
     models = {name: make("recommender", "ContentNeighbors", {"by": name}) for name in (*columns, *seconds)}
+    alone = tuple({"name": "ContentNeighbors", "by": column} for column in columns)
+    for method in ("rrf", "combsum", "combmnz", "weighted"):
+        models[f"late {method}"] = make("recommender", "LateFusion", {"models": alone, "method": method})
     models |= {name: make("recommender", name) for name in ("Popular", "EASE")}
     return evaluate(models, split._replace(train=train)), columns, seconds
 

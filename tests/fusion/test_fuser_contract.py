@@ -5,6 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
 
 from fuserec import registry
 from fuserec.data.catalog import Catalog
@@ -54,7 +56,9 @@ def private_tastes(seed, n_items=150, n_users=120):
 
 @cache
 def fitted(name, seed=0):
-    options = {"rounds": 5, "learning_rate": 3e-3} if name in LEARNED else {}  # a smaller shop is learned sooner
+    options = (
+        {"rounds": 5, "settle": 0, "learning_rate": 3e-3} if name in LEARNED else {}
+    )  # a smaller shop is learned sooner
     return registry.make("fuser", name, options).fit(private_tastes(seed)[0].train)
 
 
@@ -89,7 +93,7 @@ def test_an_item_without_any_column_gets_none(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_columns_and_a_second_fit_change_nothing(name):
     train = private_tastes(0)[0].train
-    options = {"rounds": 2} if name in LEARNED else {}
+    options = {"rounds": 2, "settle": 2} if name in LEARNED else {}
     first = registry.make("fuser", name, options).fit(train, COLUMNS).fuse(source(train))
     second = registry.make("fuser", name, options).fit(train, COLUMNS[::-1])
     shuffled = dict(reversed(source(train).items()))
@@ -127,6 +131,31 @@ def test_errors_say_what_to_do(name):
     bare = replace(private_tastes(0)[0].train, embeddings={})
     with pytest.raises(DataError, match="encode it first"):
         registry.make("fuser", name).fit(bare)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_items_without_any_column_do_not_disturb_training(name):
+    train = private_tastes(0)[0].train
+    hole = np.arange(train.n_items) % 4 == 0
+    for key, e in source(train).items():
+        train = train.with_embeddings(key, Embeddings(e.vectors, e.present & ~hole, e.made_by))
+    fused = registry.make("fuser", name, {"rounds": 1, "settle": 1}).fit(train).fuse(source(train))
+    assert not fused.present[hole].any() and (np.linalg.norm(fused.vectors[~hole], axis=1) > 0.5).mean() > 0.9
+
+
+def test_the_shared_half_hardly_tells_which_column_it_came_from():
+    """A classifier that training never saw names the column less often than it does without the adversary."""
+    train = private_tastes(0)[0].train
+    found = {}
+    for adversary in (0.0, 0.1):
+        fuser = registry.make("fuser", "Adversarial", {"adversary": adversary}).fit(train)
+        blocks, present = fuser._blocks(source(train))
+        weights = {key: torch.from_numpy(value) for key, value in fuser.weights_.items()}
+        shares = fuser.shares(weights, [torch.from_numpy(block) for block in blocks]).numpy()
+        told, column = shares[present], np.nonzero(present)[1]
+        probe = KNeighborsClassifier(5).fit(told[::2], column[::2])
+        found[adversary] = probe.score(told[1::2], column[1::2])
+    assert found[0.1] < found[0.0] - 0.1
 
 
 def ndcg(train, part, by):

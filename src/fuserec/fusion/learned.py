@@ -8,7 +8,7 @@ and learns from there what matters to users.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +37,16 @@ class LearnedFuser(Fuser):
     dim: int = 64  # of the fused vectors, at most
     rounds: int = 15  # of 20 gradient steps, at most
     patience: int = 4  # rounds without a better rank for held-out users before training ends
+    settle: int = 0  # rounds before one may be kept; 0: the start may be kept too
     learning_rate: float = 1e-3
-    drop: float = 0.1  # share of columns hidden in training, so that an item with one column is understood too
+    drop: float = 0.1  # share of columns hidden in training; 0.3 where many items have one column only
     batch: int = 32  # users a step
     temperature: float = 0.1  # of the softmax at the start; it is learned
     held_out: float = 0.15  # share of the users by whom training is judged
     seed: int = 0
     device: str = "cpu"
+
+    FAST: ClassVar[tuple[str, ...]] = ()  # weights that learn ten times as fast
 
     def learn(self, dataset: Dataset, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
         """Train the network on who chose what in the dataset."""
@@ -59,6 +62,7 @@ class LearnedFuser(Fuser):
             present,
             dataset.seen,
             Schedule(**{name: getattr(self, name) for name in Schedule.__dataclass_fields__}),
+            fast=self.FAST,
             seed=self.seed,
             device=self.device,
         )
@@ -201,17 +205,21 @@ class Adversarial(LearnedFuser):
     keeps what is private (domain separation: Bousmalis 2016).
     """
 
-    shared: int = 32  # numbers of the shared half
+    rounds: int = 20
+    settle: int = 12  # the game between projections and discriminator needs some 240 steps
+    shared: int = 16  # numbers of the shared half
     balance: float = 0.5  # length of the shared half, where that of the other is 1
-    adversary: float = 1.0  # how much of the discriminator's gradient is reversed into the projections
-    hidden: int = 32  # of the discriminator
+    adversary: float = 0.1  # share of the discriminator's gradient that is reversed; with 1 the game never settles
+    hidden: int = 64  # of the discriminator
+
+    FAST: ClassVar[tuple[str, ...]] = ("hear", "name")  # a discriminator that lags behind teaches nothing
 
     def start(self, projections: Sequence[Vectors], rng: np.random.Generator) -> Arrays:
         """Random projections to the shared half, and a random discriminator."""
         n_columns = len(projections)
         weights = {f"project-{m}": block for m, block in enumerate(projections)}
         for m, block in enumerate(projections):
-            weights[f"share-{m}"] = rng.standard_normal((len(block), self.shared)).astype(np.float32)
+            weights[f"share-{m}"] = (0.02 * rng.standard_normal((len(block), self.shared))).astype(np.float32)
         for name, shape in (("hear", (self.shared, self.hidden)), ("name", (self.hidden, n_columns))):
             weights[name] = (rng.standard_normal(shape) / shape[0] ** 0.5).astype(np.float32)
         return weights
