@@ -49,6 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Musicnn": "fuserec.encoders.musicnn:Musicnn",
         "MusicnnMSD": "fuserec.encoders.musicnn:MusicnnMSD",
         "SpectralSound": "fuserec.encoders.audio:SpectralSound",
+        "TagNames": "fuserec.encoders.bridge:TagNames",
         "TfidfText": "fuserec.encoders.text:TfidfText",
         "TransformersAudio": "fuserec.encoders.hub_audio:TransformersAudio",
         "TransformersImage": "fuserec.encoders.hub_image:TransformersImage",

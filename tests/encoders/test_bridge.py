@@ -9,7 +9,7 @@ import pytest
 
 from fuserec.data.media import Limits
 from fuserec.encoders import bridge
-from fuserec.encoders.bridge import ClassNames, class_name_vectors
+from fuserec.encoders.bridge import ClassNames, TagNames, class_name_vectors
 from fuserec.encoders.pretrained import MiniLM, available
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
@@ -87,3 +87,25 @@ def test_texts_find_pictures(photographs):
     assert pictures.shape == (4, 384) and np.abs(np.linalg.norm(pictures, axis=1) - 1).max() < 1e-5
     centered = pictures - pictures.mean(axis=0)
     assert np.array_equal((texts @ centered.T).argmax(axis=1), np.arange(4))
+
+
+@pytest.mark.skipif(
+    not (installed and find_spec("musicnn")), reason="needs musicnn: pip install --no-deps musicnn==0.1.0"
+)
+def test_texts_find_sounds_by_their_tags():
+    rng = np.random.default_rng(0)
+    time = np.arange(48_000) / 16_000
+    click = np.zeros(48_000, np.float32)
+    click[::8_000] = 1.0
+    beat = np.convolve(click, rng.standard_normal(1_600) * np.exp(-np.arange(1_600) / 300), "same")
+    chord = sum(np.sin(2 * np.pi * hz * time) for hz in (261.6, 329.6, 392.0)) * np.exp(-2 * (time % 0.75))
+    sounds = [(0.3 * sound / np.abs(sound).max()).astype(np.float32) for sound in (beat, chord)]
+    encoder = TagNames()
+    vectors = encoder.encode_batch(sounds)
+    assert vectors.shape == (2, 384) and np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    centered = vectors - vectors.mean(axis=0)
+    drums, piano = MiniLM().encode_batch(["techno drums with a fast beat", "slow piano, classical music"])
+    assert centered[0] @ drums > centered[1] @ drums and centered[1] @ piano > centered[0] @ piano
+    assert encoder.space() == MiniLM().space()
+    with pytest.raises(OptionError, match="top = 51; expected 1 to 50 tags"):
+        TagNames(top=51)

