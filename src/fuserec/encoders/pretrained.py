@@ -17,7 +17,7 @@ from fuserec.data.media import Limits, read_image
 from fuserec.device import check_device, one_thread
 from fuserec.encoders.encoder import Encoder
 from fuserec.encoders.weights import once, quiet_transformers, sha256
-from fuserec.encoders.windows import cut_tokens, masked_mean, mean_of_windows, pad, unit
+from fuserec.encoders.windows import cut_tokens, masked_mean, mean_of_windows, pad, tokens_at_once, unit
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
 
@@ -97,7 +97,6 @@ class MiniLM(_Pretrained):
     weights: ClassVar[str] = "model/model.safetensors"
     sha256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     max_tokens: ClassVar[int] = 256  # the two marks at the ends included
-    rows: ClassVar[int] = 32  # windows computed at a time
 
     def _load(self, path: Path) -> Any:
         from transformers import AutoModel, AutoTokenizer
@@ -116,7 +115,8 @@ class MiniLM(_Pretrained):
         tokenizer, (first, last), padding, model = self._network()
         tokens = [tokenizer.encode(text, add_special_tokens=False).ids for text in batch]
         windows = [cut_tokens(ids, self.max_tokens, [first], [last]) for ids in tokens]
-        return unit(mean_of_windows(windows, lambda some: self._pool(some, padding, model), self.rows))
+        budget = tokens_at_once(self.device)
+        return unit(mean_of_windows(windows, lambda some: self._pool(some, padding, model), budget))
 
     def _pool(self, windows: list[list[int]], padding: int, model: Any) -> NDArray[np.float32]:
         import torch

@@ -19,16 +19,26 @@ def cut_tokens(tokens: Sequence[int], longest: int, first: Sequence[int], last: 
     return [[*first, *part.tolist(), *last] for part in parts]
 
 
+def tokens_at_once(device: str) -> int:
+    """How many tokens a transformer computes at a time: as many as a CPU's cache likes, more on a GPU."""
+    return 512 if device == "cpu" else 32_768
+
+
 def mean_of_windows(
-    windows: Sequence[Sequence[Any]], encode: Callable[[list[Any]], NDArray[np.float32]], rows: int
+    windows: Sequence[Sequence[Any]], encode: Callable[[list[Any]], NDArray[np.float32]], budget: int
 ) -> NDArray[np.float32]:
     """Windows of each of b values → the mean of each value's window vectors, float32 (b, dim).
 
-    encode: at most `rows` windows → their vectors; it is given windows of like length, which need little padding.
+    encode: some windows → their vectors; it is given windows of like length, which need little padding, and as many as
+    hold `budget` tokens together, but at least one.
     """
     flat = [window for own in windows for window in own]
     by_length = sorted(range(len(flat)), key=lambda index: len(flat[index]))
-    chunks = [by_length[start : start + rows] for start in range(0, len(flat), rows)]
+    chunks: list[list[int]] = [[]]
+    for index in by_length:
+        if chunks[-1] and (len(chunks[-1]) + 1) * len(flat[index]) > budget:
+            chunks.append([])
+        chunks[-1].append(index)
     made = np.concatenate([encode([flat[index] for index in chunk]) for chunk in chunks])
     return mean_of_rows(made[np.argsort(by_length)], [len(own) for own in windows])
 
