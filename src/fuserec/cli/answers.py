@@ -87,11 +87,12 @@ def list_(
     """
     from fuserec.cli import console, steps
 
-    plurals = {f"{one}s": one for one in registry.BUILT_IN if one != "stage"}  # stages are what other components leave
-    if kind is not None and kind not in plurals:
+    kinds = [one for one in registry.BUILT_IN if one != "stage"]  # stages are what other components leave
+    if kind is not None and kind.removesuffix("s") not in kinds:
+        plurals = [f"{one}s" for one in kinds]
         raise OptionError(f"unknown kind {kind!r}{did_you_mean(kind, plurals)} Known: {', '.join(plurals)}.")
     rows = []
-    for one in [plurals[kind]] if kind else plurals.values():
+    for one in [kind.removesuffix("s")] if kind else kinds:
         for name in registry.components(one):
             component = registry.load(one, name)
             rows.append([name, one, getattr(component, "modality", ""), steps.first_line(component)])

@@ -17,6 +17,8 @@ from fuserec.data.interactions import SPLITS
 from fuserec.errors import ArtifactError, DataError
 from fuserec.sources.actions import media_paths
 
+MADE = ('{"encoder"', '{"filler"', '{"normalizers"')  # how `made_by` begins where vectors are not the user's own
+
 
 def write(dataset: Dataset, folder: str | Path, *, made_by: str | None = None) -> None:
     """Dataset → a new folder: dataset.toml, items.csv, interactions.csv, media by column, given vectors.
@@ -127,7 +129,7 @@ def _write_vectors(dataset: Dataset, place: Path) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     files: set[str] = set()
     for name, embeddings in dataset.column_vectors.items():
-        if name in dataset.catalog.columns and embeddings.made_by.startswith("{"):  # an encoder made them
+        if name in dataset.catalog.columns and embeddings.made_by.startswith(MADE):
             continue
         file = f"vectors/{_file_name(name, files)}.npy"
         told[name] = {"file": file, "modality": embeddings.modality}
