@@ -24,5 +24,5 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pretrained,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pretrained,words,dev]"
 	touch $(INSTALLED)

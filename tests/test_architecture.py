@@ -12,12 +12,14 @@ import fuserec
 ROOT = Path(fuserec.__file__).parent
 FLOORS = [
     ("errors",),
-    ("registry", "atomic", "memory"),
+    ("registry", "atomic", "memory", "device"),
+    ("packing",),
     ("data",),
-    ("sources", "preparation", "encoders", "fusion", "retrieval", "metrics"),
+    ("augmentation", "retrieval"),
+    ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),
     ("recommenders", "report"),
-    ("evaluation",),
-    ("recipe", "artifact", "page"),
+    ("evaluation", "query"),
+    ("recipe", "artifact", "pages"),
     ("demo",),
     ("cli",),
 ]

@@ -7,7 +7,7 @@ from fuserec import registry
 from fuserec.artifact import load_model, save_model
 from fuserec.atomic import new_folder
 from fuserec.errors import ArtifactError, NotFittedError
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 from tests.planted import checkerboard
 
 
@@ -64,7 +64,7 @@ def test_damage_is_found(saved, tmp_path):
 
 
 def test_a_model_that_names_a_class_of_its_own_is_not_loaded(saved):
-    change(saved, model={"name": "os:system", "options": {}})
+    change(saved, model={"component": "recommender", "name": "os:system", "options": {}, "learned": {}})
     with pytest.raises(ValueError, match="unknown recommender 'os:system'"):
         load_model(saved)
 

@@ -38,7 +38,8 @@ def model(shop):
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "inspect", "import", "encode", "train", "evaluate", "recommend", "similar", "list"]
+    "command",
+    ["demo", "inspect", "import", "encode", "train", "evaluate", "match", "recommend", "similar", "search", "list"],
 )
 def test_every_command_has_help_with_an_example(command):
     code, out, _ = run(command, "--help")
@@ -68,7 +69,7 @@ def test_evaluate_prints_one_json_object_and_writes_a_page_without_foreign_addre
     assert told["split"] == "global-time" and "recall@5" in told["models"][0]["metrics"]
     text = page.read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in text and "http://" not in text and "https://" not in text
-    assert "<script" not in text and "95 % interval" in text
+    assert "<script" not in text and "95\N{NO-BREAK SPACE}% interval" in text
 
 
 def test_a_second_run_reads_every_vector_from_the_cache(shop):
@@ -112,7 +113,7 @@ def test_recommend_and_similar_read_the_model(model):
         (("train", "SHOP", "--out", "OUT", "--model", "EASE", "--set", "l2"), 2, "expected KEY=VALUE"),
         (("train", "SHOP", "--out", "OUT", "--model", "EASE", "--set", "l22=3"), 2, "no option 'l22'"),
         (("import", "movilens", "SHOP", "OUT"), 2, "did you mean 'movielens'"),
-        (("list", "encodrs"), 2, "did you mean 'encoder'"),
+        (("list", "encodrs"), 2, "did you mean 'encoders'"),
         (("recommend", "MODEL"), 2, "Missing argument"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from fuserec import registry
 from fuserec.errors import OptionError
 from fuserec.evaluation import evaluate, rank_and_measure
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 from fuserec.preparation.split import split_by_time, split_cold_items
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
@@ -131,3 +132,25 @@ def test_a_score_that_is_not_a_number_is_an_error(split):
 
     with pytest.raises(ValueError, match="Broken gave a score that is not a number"):
         evaluate(Broken(), split)
+
+
+def test_too_few_users_to_choose_are_told():
+    few = split_by_time(checkerboard(n_users=12), test=0.2)
+    report = evaluate(models("Popular", "Random"), few)
+    assert "too few users to choose between models (expected 30 or more)" in report.caption()
+    n = report.models[0].n_validation
+    assert 0 < n < 30 and f"best on validation ({n} users)" in report.caption()
+    assert "too few users" not in Report.pool([report] * 30).caption()
+    many = split_by_time(checkerboard(n_users=300), test=0.2)
+    assert "too few users" not in evaluate(models("Popular"), many).caption()
+
+
+def test_cold_is_not_told_for_a_handful_of_users(split):
+    parts = split_cold_items(checkerboard(n_users=60), test=0.3)
+    parts = parts._replace(train=fuse(parts.train))
+    rows = parts.test.interactions
+    few = replace(parts.test, interactions=rows.take(rows.users < np.unique(rows.users)[9]))
+    report = evaluate(models("Popular", "ContentNeighbors"), parts._replace(test=few))
+    cold = report.header().index("cold ndcg@10")
+    assert {row[cold] for row in report.rows()} == {"-"} and "9 users went for an item new in test" in report.caption()
+    assert "-" not in {row[cold] for row in evaluate(models("Popular"), parts).rows()}

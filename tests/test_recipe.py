@@ -10,6 +10,8 @@ def test_every_fault_is_told_at_once():
         "clean": {"core": -1, "cor": 3},
         "split": {"by": "tme"},
         "models": ["EESE"],
+        "limits": 3,
+        "encoders": {"text": {"dim": 3}},
         "fusion": {"name": "Sum", "sed": 1},
     }
     with pytest.raises(OptionError) as told:
@@ -18,7 +20,9 @@ def test_every_fault_is_told_at_once():
         "mine.toml",
         "clean.core",
         "clean.cor",
-        "split.by",
+        "split.by = 'tme': expected 'auto'",
+        "limits = 3: expected a table of options",
+        "encoders.text.name is missing",
         "'EESE'; did you mean 'EASE'",
         "no option 'sed'; did you mean 'seed'",
     ):
@@ -54,3 +58,16 @@ def test_default_models_follow_the_data():
     assert "ContentWalk" not in recipe.models_for(checkerboard(vectors=False))
     labels = list(recipe.models_for(recipe.with_vectors(checkerboard(), None)))
     assert "ContentNeighbors(by=title)" in labels and "ContentNeighbors(by=fused)" in labels
+
+
+def test_the_one_model_to_train():
+    walk = {"name": "ContentWalk", "content": 0.2}
+    near = [{"name": "ContentNeighbors", "by": by} for by in ("title", "photo")]
+    assert Recipe().one_model() is None and Recipe().one_model("EASE").label == "EASE"
+    assert Recipe.parse({"models": [walk]}).one_model().options == {"content": 0.2}
+    several = Recipe.parse({"models": [walk, *near]})
+    assert several.one_model("ContentWalk").options == {"content": 0.2}
+    assert several.one_model("ContentNeighbors(by=photo)").options == {"by": "photo"}
+    for name in (None, "ContentNeighbors"):
+        with pytest.raises(OptionError, match=r"ContentNeighbors\(by=photo\); expected one to train; say which with"):
+            several.one_model(name)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fuserec.alignment.aligner import align
+    from fuserec.alignment.filling import fill
+    from fuserec.alignment.similarity import match
     from fuserec.artifact import load_model, save_model
     from fuserec.data.catalog import Catalog, Column
     from fuserec.data.dataset import Dataset, SetAside, Split
@@ -18,9 +21,11 @@ if TYPE_CHECKING:
     from fuserec.encoders.encoder import Encoder, encode
     from fuserec.errors import FuserecError
     from fuserec.evaluation import evaluate
-    from fuserec.fusion.early import fuse
+    from fuserec.fusion.fuser import fuse
     from fuserec.preparation.clean import clean
+    from fuserec.preparation.normalize import normalize
     from fuserec.preparation.split import split_by_time, split_cold_items, split_given, split_last, split_random
+    from fuserec.query import search
     from fuserec.recipe import Recipe
     from fuserec.recommenders.recommender import Recommender
     from fuserec.registry import make
@@ -49,16 +54,21 @@ _HOMES = {
     "SetAside": "data.dataset",
     "Split": "data.dataset",
     "VectorCache": "encoders.cache",
+    "align": "alignment.aligner",
     "clean": "preparation.clean",
     "encode": "encoders.encoder",
     "evaluate": "evaluation",
-    "fuse": "fusion.early",
+    "fill": "alignment.filling",
+    "fuse": "fusion.fuser",
     "load_model": "artifact",
     "make": "registry",
+    "match": "alignment.similarity",
+    "normalize": "preparation.normalize",
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
     "read_movielens": "sources.movielens",
     "save_model": "artifact",
+    "search": "query",
     "split_by_time": "preparation.split",
     "split_cold_items": "preparation.split",
     "split_given": "preparation.split",
@@ -85,16 +95,21 @@ __all__ = [
     "SetAside",
     "Split",
     "VectorCache",
+    "align",
     "clean",
     "encode",
     "evaluate",
+    "fill",
     "fuse",
     "load_model",
     "make",
+    "match",
+    "normalize",
     "read",
     "read_mmrec",
     "read_movielens",
     "save_model",
+    "search",
     "split_by_time",
     "split_cold_items",
     "split_given",

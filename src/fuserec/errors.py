@@ -52,6 +52,10 @@ class MissingExtraError(FuserecError, ImportError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A misspelt word and the known ones → `"; did you mean 'x'?"`, or a full stop when nothing is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else "."
+    """A misspelt word and the known ones → `"; did you mean 'x'?"`, or a full stop when nothing is close.
+
+    Capital letters do not count: "ease" is close to "EASE".
+    """
+    names = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
+    return f"; did you mean {names[close[0]]!r}?" if close else "."

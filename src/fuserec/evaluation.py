@@ -80,6 +80,7 @@ def evaluate(
         raise OptionError(f"cannot select by {select_by!r}; expected one of {', '.join(metrics.ACCURACY)}")
     tell = on_progress or (lambda label, done, total: None)
     validation: dict[str, float | None] = {}
+    n_validation = 0
     fit_seconds: dict[str, float] = {}
     peak_mb: dict[str, float] = {}
     for done, (label, model) in enumerate(labelled.items()):
@@ -90,6 +91,7 @@ def evaluate(
             fit_seconds[label] = time.perf_counter() - start
             lists = rank_and_measure(model, split.validation, k)
         validation[label] = float(lists.values[f"{select_by}@{k}"].mean()) if len(lists.users) else None
+        n_validation = len(lists.users)
         peak_mb[label] = peak.megabytes
     chosen = max(labelled, key=lambda label: validation[label] or 0.0)
     results = []
@@ -121,6 +123,7 @@ def evaluate(
                 fit_seconds=fit_seconds[label],
                 rank_seconds=seconds,
                 peak_mb=peak_mb[label],
+                n_validation=n_validation,
             )
         )
     tell("done", len(labelled), len(labelled))

@@ -5,17 +5,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from fuserec import registry
+from fuserec.alignment.aligner import align
+from fuserec.alignment.filling import fill
 from fuserec.data.dataset import Dataset, Split
 from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
-from fuserec.encoders.encoder import default_encoders, encode
-from fuserec.errors import OptionError
-from fuserec.fusion.early import fuse
+from fuserec.encoders.encoder import Encoder, default_encoders, encode
+from fuserec.errors import OptionError, did_you_mean
+from fuserec.fusion.fuser import fuse
 from fuserec.preparation import split as splits
 from fuserec.preparation.clean import clean
+from fuserec.preparation.normalize import normalize
 from fuserec.recommenders.neighbors import EASE
 from fuserec.recommenders.recommender import Recommender
 
@@ -31,6 +35,7 @@ class Clean(_Strict):
 
     core: int = Field(default=0, ge=0)
     merge_duplicates: bool = True
+    min_rating: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class LimitsOptions(_Strict):
@@ -71,12 +76,36 @@ class Component(BaseModel):
         """Everything beside the name."""
         return dict(self.model_extra or {})
 
+    @property
+    def label(self) -> str:
+        """The name with the options that are told: `ContentNeighbors(by=photo)`."""
+        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({told})" if told else self.name
+
     def make(self, kind: str) -> Any:
         """The component itself; raises `OptionError`."""
         return registry.make(kind, self.name, self.options)
 
 
 Named = Annotated[Component, BeforeValidator(_named)]
+Optional = Annotated[Component | None, BeforeValidator(lambda value: None if value == "none" else _named(value))]
+Several = Annotated[list[Named], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+KINDS = {
+    "encoders": "encoder",
+    "normalize": "normalizer",
+    "fill": "filler",
+    "align": "aligner",
+    "fusion": "fuser",
+    "models": "recommender",
+}  # key of a recipe → kind of its components
+
+
+def _parts(value: Any) -> list[Component]:
+    """The components in a value of a recipe: one, a list of them, or a mapping to them."""
+    if isinstance(value, Component):
+        return [value]
+    values = value.values() if isinstance(value, Mapping) else value or []
+    return [part for each in values for part in _parts(each)]
 
 
 class Recipe(_Strict):
@@ -86,16 +115,20 @@ class Recipe(_Strict):
     limits: LimitsOptions = LimitsOptions()
     split: SplitOptions = SplitOptions()
     encoders: dict[str, Named] = Field(default_factory=dict, description="column or modality → encoder")
+    allow_download: bool = Field(default=False, description="let encoders fetch their models from the hub")
+    normalize: dict[str, Several] = Field(
+        default_factory=dict, description="column or modality → normalizers, in order"
+    )
+    fill: Optional = Field(default=None, description="what predicts vectors that are missing; default: nothing")
+    align: Optional = Field(default=Component(name="GCCA"), description="what makes the shared space, or none")
     fusion: Named = Component(name="Concat")
     models: list[Named] = Field(default_factory=list, description="default: every model that the data allow")
 
-    @field_validator("encoders", "fusion", "models")
+    @field_validator(*KINDS)
     @classmethod
     def _known(cls, value: Any, info: Any) -> Any:
-        kind = {"encoders": "encoder", "fusion": "fuser", "models": "recommender"}[info.field_name]
-        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
-        for part in parts:
-            part.make(kind)
+        for part in _parts(value):
+            part.make(KINDS[info.field_name])
         return value
 
     @classmethod
@@ -109,13 +142,27 @@ class Recipe(_Strict):
             raise OptionError(f"{path} is not TOML: {error}") from error
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], where: str = "recipe") -> Self:
-        """A mapping as TOML gives it → the recipe; raises `OptionError` with every fault in it."""
+    def parse(cls, values: Mapping[str, Any], where: str = "") -> Self:
+        """A mapping as TOML gives it → the recipe; raises `OptionError` with every fault in it.
+
+        where: the file that it was read from
+        """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-            raise OptionError(f"{where}: " + "; ".join(faults)) from None
+            faults = "; ".join(cls._in_words(fault) for fault in error.errors())
+            raise OptionError(f"{where}: {faults}" if where else faults) from None
+
+    @classmethod
+    def _in_words(cls, fault: Any) -> str:
+        if fault["type"] != "extra_forbidden":
+            return registry.fault_in_words(fault)
+        *sections, key = fault["loc"]
+        known: Any = cls
+        for section in sections:
+            known = known.model_fields[section].annotation
+        names = list(known.model_fields)
+        return f"unknown key {'.'.join(fault['loc'])!r}{did_you_mean(key, names)} Known: {', '.join(names)}."
 
     def cleaned(self, dataset: Dataset, on_progress: OnProgress | None = None) -> Dataset:
         """Dataset → the clean one."""
@@ -123,25 +170,51 @@ class Recipe(_Strict):
         return clean(dataset, limits=limits, on_progress=on_progress, **self.clean.model_dump())
 
     def with_vectors(self, train: Dataset, cache: VectorCache | None, on_progress: OnProgress | None = None) -> Dataset:
-        """Training dataset → the same, encoded and fused (as it is when it has neither media nor vectors)."""
+        """Training dataset → the same with vectors: encoded, normalized, filled, aligned, fused, as the recipe says."""
+        limits = Limits(**self.limits.model_dump())
+        train = encode(train, self._encoders(train), cache=cache, limits=limits, on_progress=on_progress)
+        if not train.embeddings:
+            return train
+        if self.normalize:
+            made = {key: [part.make("normalizer") for part in parts] for key, parts in self.normalize.items()}
+            train = normalize(train, made)
+        if self.fill:
+            train = fill(train, self.fill.make("filler"))
+        present = np.stack([embeddings.present for embeddings in train.column_vectors.values()])
+        if self.align and (present[:, train.warm].sum(axis=0) > 1).sum() > 1:  # items to learn from
+            train = align(train, self.align.make("aligner"))
+        return fuse(train, self.fusion.make("fuser"))
+
+    def _encoders(self, train: Dataset) -> dict[str, Encoder]:
         encoders = {key: part.make("encoder") for key, part in self.encoders.items()}
         known = {**dict.fromkeys(train.catalog.columns), **dict.fromkeys(("text", "image", "audio", "video"))}
-        for key in encoders:
+        for key, encoder in encoders.items():
             if key not in known:
                 raise OptionError(f"encoder for {key!r}: no such column or modality; there are {', '.join(known)}")
-        limits = Limits(**self.limits.model_dump())
-        train = encode(train, {**default_encoders(), **encoders}, cache=cache, limits=limits, on_progress=on_progress)
-        return fuse(train, self.fusion.make("fuser")) if train.embeddings else train
+            if self.allow_download and hasattr(encoder, "allow_download"):
+                encoder.allow_download = True
+        return {**default_encoders(), **encoders}
 
     def models_for(self, train: Dataset) -> dict[str, Recommender]:
         """Training dataset with vectors → label → model: the recipe's, or every model that the data allow."""
-        components = self.models or _default_models(train)
-        models: dict[str, Recommender] = {}
-        for component in components:
-            told = ", ".join(f"{key}={value}" for key, value in component.options.items())
-            label = f"{component.name}({told})" if told else component.name
-            models[label] = component.make("recommender")
-        return models
+        return {part.label: part.make("recommender") for part in self.components(train)}
+
+    def components(self, train: Dataset) -> list[Component]:
+        """The same as names and options."""
+        return self.models or _default_models(train)
+
+    def one_model(self, name: str | None = None) -> Component | None:
+        """The model to train: by its name or label, or the only one that the recipe names, or None when it names none.
+
+        A model keeps the options that the recipe gives to it. Raises `OptionError` when several could be meant.
+        """
+        found = [part for part in self.models if name in (None, part.name, part.label)]
+        if len(found) > 1:
+            raise OptionError(
+                f"the recipe names {len(found)} models: {', '.join(part.label for part in found)}; "
+                "expected one to train; say which with --model NAME"
+            )
+        return found[0] if found else Component(name=name) if name else None
 
 
 def _default_models(train: Dataset) -> list[Component]:
@@ -151,7 +224,7 @@ def _default_models(train: Dataset) -> list[Component]:
     ]
     if train.n_items > EASE().max_items:
         models.remove({"name": "EASE"})
-    columns = sorted(name for name, embeddings in train.embeddings.items() if not embeddings.parts)
+    columns = sorted(train.column_vectors)
     if columns:
         models += [{"name": "ContentNeighbors", "by": column} for column in (*columns, "fused")]
         models += [{"name": "ContentWalk"}]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fuserec.errors import DataError, OptionError, did_you_mean
 
 N_RESAMPLES = 1_000
+FEW_USERS, FEW_COLD = 30, 10  # with fewer, models cannot be told apart, and cold items not measured
 
 
 class Estimate(NamedTuple):
@@ -33,6 +34,7 @@ class ModelResult:
     values, cold: metric → float64 (n_users,), on all items, and on cold items ranked among themselves
     whole: metric → one number for all lists together
     validation: mean of the selecting metric on validation; None when no user has anything to find there
+    n_validation: of how many users that is the mean
     """
 
     label: str
@@ -46,6 +48,7 @@ class ModelResult:
     rank_seconds: float
     peak_mb: float
     seeds: int = 1
+    n_validation: int = 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,6 +108,7 @@ class Report:
                     rank_seconds=float(np.mean([row.rank_seconds for row in rows])),
                     peak_mb=max(row.peak_mb for row in rows),
                     seeds=len(rows),
+                    n_validation=sum(row.n_validation for row in rows),
                 )
             )
         chosen = max(pooled, key=lambda row: row.validation or 0.0).label
@@ -125,6 +129,7 @@ class Report:
                     "options": dict(model.options),
                     "seeds": model.seeds,
                     "validation": model.validation,
+                    "n_validation": model.n_validation,
                     "metrics": {name: value._asdict() for name, value in self.estimates[model.label].items()},
                     "cold": {name: value._asdict() for name, value in self.cold_estimates[model.label].items()},
                     "fit_seconds": model.fit_seconds,
@@ -161,7 +166,7 @@ class Report:
                 str(found[f"ndcg@{k}"]),
                 f"{found[f'recall@{k}'].mean:.4f}",
                 f"{found[f'hit_rate@{k}'].mean:.4f}",
-                f"{cold[f'ndcg@{k}'].mean:.4f}" if cold and cold[f"ndcg@{k}"].n else "-",
+                f"{cold[f'ndcg@{k}'].mean:.4f}" if cold and cold[f"ndcg@{k}"].n >= FEW_COLD else "-",
                 f"{found[f'coverage@{k}'].mean:.0%}",
                 f"{model.fit_seconds:.2f}",
                 f"{model.rank_seconds:.2f}",
@@ -172,16 +177,23 @@ class Report:
         first = self.models[0]
         n, n_cold = len(next(iter(first.values.values()))), len(next(iter(first.cold.values()), []))
         seeds = f", {first.seeds} seeds" if first.seeds > 1 else ""
-        cold = (
-            f"; cold: the {n_cold:,} who went for an item new in test, ranked among those"
-            if n_cold
-            else "; no cold items in test"
-        )
-        return (
+        cold = f"; cold: the {n_cold:,} who went for an item new in test, ranked among those"
+        if n_cold < FEW_COLD:
+            cold = (
+                f"; {n_cold} users went for an item new in test: too few for cold"
+                if n_cold
+                else "; no cold items in test"
+            )
+        told = (
             f"{self.dataset['name']}: {self.dataset['n_users']:,} users, {self.dataset['n_items']:,} items, "
             f"{self.dataset['n_interactions']:,} interactions; {self.split} split; {n:,} test users{seeds}{cold}. "
-            f"● best on validation by {self.select_by}@{self.k}."
+            f"● best on validation ({first.n_validation:,} users) by {self.select_by}@{self.k}."
         )
+        if min(n, first.n_validation) < FEW_USERS:
+            told += (
+                f" These are too few users to choose between models (expected {FEW_USERS} or more): ● may be chance."
+            )
+        return told
 
     def __str__(self) -> str:
         table = [self.header(), *self.rows()]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rendered import LIMITS, RATE, clip, noise, tone, write_av, write_wav
 
+from fuserec.data.ends import check_wav_length
 from fuserec.data.media import Limits, check_media, read_audio, read_frames, read_image
 from fuserec.errors import MediaError
 
@@ -132,6 +133,32 @@ def test_a_file_of_too_many_bytes_is_refused(tmp_path):
         read_image(tmp_path / "a.png", Limits(megabytes=0.001))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.gif", "a.bmp", "a.tiff"])
+def test_a_picture_that_was_cut_is_found_by_the_check(tmp_path, name):
+    path = tmp_path / name
+    Image.fromarray(noise(100, 100)).save(path)
+    whole = path.read_bytes()
+    check_media(path, "image", LIMITS)
+    for size in (60, len(whole) // 2, len(whole) - 200):
+        path.write_bytes(whole[:size])
+        with pytest.raises(MediaError, match="cannot be decoded as a picture"):
+            check_media(path, "image", LIMITS)
+
+
+def test_a_whole_picture_is_checked_without_decoding_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(noise()).save(tmp_path / name)
+        check_media(tmp_path / name, "image", LIMITS)
+
+
+def test_bytes_after_the_end_of_a_picture_do_no_harm(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(noise()).save(tmp_path / name)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"more")
+        check_media(tmp_path / name, "image", LIMITS)
+
+
 # Sounds
 
 
@@ -155,6 +182,33 @@ def test_a_wav_of_any_width(tmp_path, width):
     else:
         write_wav(path, samples, width=width)
     assert np.abs(read_audio(path, LIMITS, RATE) - samples).max() < (0.02 if width == 1 else 1e-4)
+
+
+@pytest.mark.parametrize("left", [0, 8, 8_000, 15_000])
+def test_a_wav_that_was_cut_is_refused(tmp_path, left):
+    path = write_wav(tmp_path / "a.wav", tone(1.0))
+    path.write_bytes(path.read_bytes()[: 44 + 2 * left])
+    for read in (lambda: read_audio(path, LIMITS, RATE), lambda: check_media(path, "audio", LIMITS)):
+        with pytest.raises(MediaError, match="the file ends before its sound does|cannot be decoded"):
+            read()
+
+
+@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 0x7FFFFFFF, 32_044])
+def test_a_wav_written_into_a_pipe_promises_any_length(tmp_path, promised):
+    path = write_wav(tmp_path / "a.wav", tone(1.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] + struct.pack("<I", promised) + whole[44:])
+    check_wav_length(path)
+
+
+def test_other_chunks_of_a_wav_are_passed_over(tmp_path):
+    path = write_wav(tmp_path / "a.wav", tone(1.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:12] + b"LIST\x03\0\0\0abc\0" + whole[12:])
+    assert read_audio(path, LIMITS, RATE).size == RATE
+    path.write_bytes(path.read_bytes()[:1_000])
+    with pytest.raises(MediaError, match="ends before its sound does"):
+        read_audio(path, LIMITS, RATE)
 
 
 def test_stereo_is_averaged_and_another_rate_is_resampled(tmp_path):

@@ -2,6 +2,7 @@
 
 import wave
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -38,6 +39,33 @@ def sound(path, seed, seconds=0.3, rate=16_000):
     return path.name
 
 
+def film(path, seed, n_frames=20, key_every=5, hz=None):
+    """An MP4 whose picture changes at every key frame, with a tone of `hz`, or silent."""
+    rng = np.random.default_rng(seed)
+    scenes = [np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((16, 16, 1))).astype(np.uint8) for _ in range(n_frames)]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video.codec_context.gop_size = key_every
+        if hz is not None:
+            audio = container.add_stream("aac", rate=16_000, layout="mono")
+        for number in range(n_frames):
+            frame = av.VideoFrame.from_ndarray(scenes[number // key_every], format="rgb24")
+            container.mux(video.encode(frame))
+        if hz is not None:
+            time = np.arange(16_000 * n_frames // 10) / 16_000
+            block = av.AudioFrame.from_ndarray(
+                (0.4 * np.sin(2 * np.pi * hz * time)).astype(np.float32)[None], format="fltp", layout="mono"
+            )
+            block.sample_rate = 16_000
+            resampler = av.AudioResampler(format="fltp", layout="mono", rate=16_000, frame_size=audio.frame_size)
+            for part in [*resampler.resample(block), *resampler.resample(None)]:
+                container.mux(audio.encode(part))
+            container.mux(audio.encode(None))
+        container.mux(video.encode(None))
+    return path.name
+
+
 def dataset(values, modality, root=None, warm=None):
     """One column named like its modality; `warm` are the rows that somebody used (default: all)."""
     items = np.arange(len(values)) if warm is None else np.array(warm)
@@ -51,7 +79,7 @@ def columns(folder, modality):
     """Five values of a modality, two of them equal in content, and one missing."""
     if modality == "text":
         return dataset([*TEXTS, TEXTS[0], None], "text")
-    make, end = (picture, "png") if modality == "image" else (sound, "wav")
+    make, end = {"image": (picture, "png"), "audio": (sound, "wav"), "video": (film, "mp4")}[modality]
     names = [make(folder / f"{seed}.{end}", seed) for seed in range(4)]
     (folder / f"copy.{end}").write_bytes((folder / names[0]).read_bytes())
     return dataset([*names, f"copy.{end}", None], modality, folder)

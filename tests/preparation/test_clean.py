@@ -1,4 +1,6 @@
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +90,31 @@ def test_items_without_anything_to_show_are_nobodys_duplicates():
     data = Dataset("d", catalog, Ids(["u"], "user"), Interactions([0, 0], [0, 1]))
     assert clean(data).n_items == 2
     assert clean(replace(data)).set_aside == ()
+
+
+def test_interactions_below_a_rating_leave_and_are_counted(shop):
+    rated = replace(shop, interactions=replace(shop.interactions, ratings=[5, 2, 3, 2, 4, 1]))
+    cleaned = clean(rated, min_rating=3)
+    assert cleaned.interactions.ratings.tolist() == [5, 3, 4]  # of two of the same pair, the one that was liked
+    low = [entry.where for entry in cleaned.set_aside if entry.reason == "rated below 3"]
+    assert low == ["user u, item a", "user v, item a", "user v, item d"]
+    assert clean(rated).interactions.ratings.tolist() == [2, 3, 4, 1]  # without the option one star counts
+    with pytest.raises(DataError, match="no interaction of shop is rated 6 or more; the best is 5"):
+        clean(rated, min_rating=6)
+    with pytest.raises(DataError, match="has no ratings, so min_rating = 3 has no meaning"):
+        clean(shop, min_rating=3)
+
+
+def test_files_that_must_not_be_read_are_set_aside(shop, monkeypatch):
+    stat = Path.stat
+
+    def locked(path, **options):
+        if path.name == "red.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", locked)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "blue.png" and access(path, mode))
+    reasons = {entry.found: entry.reason for entry in clean(shop, merge_duplicates=False).set_aside}
+    assert reasons["red.png"] == reasons["blue.png"] == "no permission to read it"

@@ -1,13 +1,17 @@
 """Every registered recommender keeps the contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.planted import checkerboard
 
 from fuserec import registry
 from fuserec.artifact import load_model, save_model
+from fuserec.data.ids import Ids
+from fuserec.data.interactions import Interactions
 from fuserec.errors import FuserecError, NotFittedError, OptionError, UnknownIdError
-from fuserec.fusion.early import fuse
+from fuserec.fusion.fuser import fuse
 
 NAMES = list(registry.components("recommender"))
 PERSONAL = [name for name in NAMES if name not in ("Popular", "Random")]
@@ -101,16 +105,33 @@ def test_reasons_are_shares(name, train):
 
 
 def test_a_user_without_history_gets_what_is_popular(train):
-    from dataclasses import replace
-
-    from fuserec.data.ids import Ids
-
     more = replace(train, users=Ids([*train.users, "new"], "user"))
     for name in NAMES:
         if name != "Random":
             assert fitted(name, more).recommend("new", k=3).ids == fitted("Popular", more).recommend("new", k=3).ids, (
                 name
             )
+
+
+@pytest.mark.parametrize("name", ["ItemNeighbors", "EASE", "RandomWalk", "ContentWalk", "ContentNeighbors"])
+def test_a_user_whose_history_nobody_shares_gets_what_is_popular(name):
+    """He chose one item that nobody else did and that has no vector: nothing leads from it to another."""
+    shop = checkerboard()
+    alone = shop.n_items - 1  # the cold item
+    rows = shop.interactions
+    rows = Interactions(np.append(rows.users, shop.n_users), np.append(rows.items, alone))
+    shop = replace(shop, users=Ids([*shop.users, "hermit"], "user"), interactions=rows)
+    for column, embeddings in shop.embeddings.items():
+        gone = np.arange(shop.n_items) == alone
+        shop = shop.with_embeddings(column, replace(embeddings, present=embeddings.present & ~gone))
+    shop = fuse(shop)
+    model = fitted(name, shop)
+    told = model.recommend("hermit", k=3)
+    assert told.ids == fitted("Popular", shop).recommend("hermit", k=3).ids
+    assert [item.why for item in told] == [{"popularity": 1.0}] * 3 and min(item.score for item in told) > 0
+    others = model.score(np.array([3, shop.users.row("hermit"), 4]))
+    np.testing.assert_allclose(others[[0, 2]], model.score(np.array([3, 4])), rtol=1e-5, atol=1e-7)
+    assert not model.goes_by_popularity(3)
 
 
 def test_content_walk_says_which_column_spoke(train):

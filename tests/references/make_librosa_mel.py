@@ -24,6 +24,8 @@ if __name__ == "__main__":
     import librosa
 
     samples = signal()
+    power = np.abs(librosa.stft(samples, pad_mode="constant")) ** 2
+    power += 1e-6 * power.max()  # librosa cuts peaks and valleys at 80 dB under the loudest; so nothing is cut
     told = {
         "samples": samples,
         "mel": librosa.feature.melspectrogram(y=samples, sr=RATE, pad_mode="constant"),
@@ -32,6 +34,8 @@ if __name__ == "__main__":
         "bandwidth": librosa.feature.spectral_bandwidth(y=samples, sr=RATE),
         "rolloff": librosa.feature.spectral_rolloff(y=samples, sr=RATE),
         "flatness": librosa.feature.spectral_flatness(y=samples),
+        "contrast": librosa.feature.spectral_contrast(S=power, sr=RATE, n_bands=5),
+        "chroma": librosa.feature.chroma_stft(S=power, sr=RATE, tuning=0.0, octwidth=None),
         "rms": librosa.feature.rms(y=samples, pad_mode="constant"),
         "mel_small": librosa.feature.melspectrogram(y=samples, sr=RATE, n_fft=1024, hop_length=512, n_mels=64),
     }

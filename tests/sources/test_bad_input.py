@@ -170,9 +170,11 @@ def test_a_wrong_modality(folder):
         (np.ones((3, 2)), r"v.npy has the shape \(3, 2\); expected \(2, dim\)"),
         (np.ones(2), r"v.npy holds \(2,\) of float64; expected numbers of the shape"),
         (np.array([["x"], ["y"]]), "v.npy holds .*<U1"),
-        (np.array([[1, 2], [np.nan, 2]]), "v.npy row 2: nan in place 1; expected finite numbers"),
-        (np.array([[1, np.inf], [1, 2]]), "v.npy row 1: inf in place 2"),
-        (np.array([[1, 2], [1e300, 2]]), "v.npy row 2: inf in place 1"),
+        (
+            np.array([[np.nan, 2], [1, np.inf]]),
+            "v.npy: no vector can be used; row 1 has nan in place 1; expected finite",
+        ),
+        (np.array([[np.nan, np.nan], [1e300, 2]]), "no vector can be used; row 2 has inf in place 1"),
         (np.array([[1], [{}]], dtype=object), "v.npy cannot be read as an array of numbers .*allow_pickle"),
     ],
 )
@@ -189,7 +191,10 @@ def test_wrong_vectors(folder, array, message):
         ({"item_id": ["a", "b"], "vector": [[1.0], [1.0, 2.0]]}, r"v.parquet: vectors of the lengths \[1, 2\]"),
         ({"item_id": ["a"], "vector": [1.0]}, "expected item_id, and vector as lists of numbers"),
         ({"id": ["a"], "vector": [[1.0]]}, "v.parquet has the columns id, vector"),
-        ({"item_id": ["a"], "vector": [[1.0, None]]}, "v.parquet row 1: nan in place 2"),
+        (
+            {"item_id": ["x", "b"], "vector": [[1.0, 1.0], [1.0, None]]},
+            "no vector can be used; row 2 has nan in place 2",
+        ),
     ],
 )
 def test_wrong_tables_of_vectors(folder, table, message):

@@ -215,6 +215,42 @@ def test_vectors_are_read(folder):
     ]
 
 
+NUMBERS = np.array([[1, 2], [np.nan, 2], [np.nan, np.nan], [3, np.inf]])
+
+
+def with_numbers(folder, config=""):
+    """Items a, b and so on, a row of `NUMBERS` each, as an array and as a table in the opposite order."""
+    names = list("abcd")
+    (folder / "items.csv").write_text("item_id,title\n" + "".join(f"{name},Item {name}\n" for name in names))
+    (folder / "vectors").mkdir()
+    np.save(folder / "vectors" / "lab.npy", NUMBERS)
+    frame = pl.DataFrame({"item_id": names[::-1], "vector": NUMBERS[::-1].tolist()})
+    frame.write_parquet(folder / "vectors" / "table.parquet")
+    return read(said(folder, config))
+
+
+def test_a_vector_with_a_number_that_is_missing_is_set_aside(folder):
+    shop = with_numbers(folder)
+    for name, file, rows in (("lab", "lab.npy", (2, 4)), ("table", "table.parquet", (3, 1))):
+        found = shop.embeddings[name]
+        assert found.present.tolist() == [True, False, False, False]  # a whole row of NaN is missing on purpose
+        assert found.vectors[0].tolist() == [1, 2] and not found.vectors[1:].any()
+        assert [str(entry) for entry in shop.set_aside if file in entry.where] == [
+            f"{file} row {rows[0]}: vector set aside: a number that is not finite (found 'nan in place 1')",
+            f"{file} row {rows[1]}: vector set aside: a number that is not finite (found 'inf in place 2')",
+        ]
+    assert len(shop.set_aside) == 4
+
+
+def test_a_missing_number_can_count_as_zero(folder):
+    shop = with_numbers(folder, '[vectors.lab]\nmissing = "zero"\n')
+    assert shop.embeddings["lab"].present.tolist() == [True, True, False, False]
+    assert shop.embeddings["lab"].vectors[:2].tolist() == [[1, 2], [0, 2]]
+    assert shop.embeddings["table"].present.tolist() == [True, False, False, False]
+    with pytest.raises(OptionError, match=r"\[vectors.lab\] missing = 'mean'; expected \"zero\", or nothing"):
+        read(said(folder, '[vectors.lab]\nmissing = "mean"\n'))
+
+
 def test_vectors_follow_the_rows_of_the_file_when_items_are_set_aside(folder):
     (folder / "items.csv").write_text("item_id,title\na,Apple\na,Again\n,None\nb,Berry\n")
     (folder / "vectors").mkdir()

@@ -214,12 +214,31 @@ def test_an_earlier_toy_shop_is_overwritten(tmp_path):
     assert rendered == {path for path, _ in media_paths(shop)}
 
 
-def test_without_a_folder_a_new_one_is_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    one, two = toy_shop(20, 2), toy_shop(20, 2)
-    assert one.catalog.root != two.catalog.root
-    assert one.catalog.root.parent == tmp_path
-    assert one.sha256 == two.sha256
+def test_without_a_folder_calls_with_the_same_options_share_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("fuserec.sources.toy.user_cache_path", lambda name: tmp_path / "cache" / name)
+    first = toy_shop(20, 2)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    again, other = toy_shop(20, 2), toy_shop(20, 2, seed=1)
+    assert again.catalog.root == first.catalog.root != other.catalog.root
+    assert again.sha256 == first.sha256 != other.sha256
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items() if path != first.catalog.root.parent)
+    assert all(path.is_file() for path, _ in media_paths(again))
+    assert len(list((tmp_path / "cache" / "fuserec").iterdir())) == 2  # nothing half made is left beside them
+
+
+def test_two_that_render_the_same_shop_at_once_do_not_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr("fuserec.sources.toy.user_cache_path", lambda name: tmp_path)
+    rename = toy.os.rename
+
+    def slower(source, target):
+        monkeypatch.setattr(toy.os, "rename", rename)
+        toy_shop(20, 2)  # the other one is done first
+        rename(source, target)
+
+    monkeypatch.setattr(toy.os, "rename", slower)
+    shop = toy_shop(20, 2)
+    assert [path for path in tmp_path.iterdir()] == [shop.catalog.root]
+    assert all(path.is_file() for path, _ in media_paths(shop))
 
 
 @pytest.mark.parametrize(

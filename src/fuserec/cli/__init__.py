@@ -1,5 +1,5 @@
-"""The command line: `commands` parses, `steps` calls, `console` prints."""
+"""The command line: `entry` begins and ends it, `commands` and `answers` parse, `steps` calls, `console` prints."""
 
-from fuserec.cli.commands import main
+from fuserec.cli.entry import main
 
 __all__ = ["main"]

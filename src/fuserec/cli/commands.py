@@ -1,32 +1,25 @@
-"""The command line: parse, call, print. `fuserec COMMAND --help` shows an example of each command."""
+"""Commands that read a source. `fuserec COMMAND --help` shows an example of each."""
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fuserec import registry
-from fuserec.errors import FuserecError, OptionError
-
-# Everything heavy is imported inside the command that needs it, so that --help answers at once.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-Source = Annotated[Path, typer.Argument(help="a dataset folder, or a single table with one row per user action")]
-Model = Annotated[Path, typer.Argument(help="a folder that `fuserec train` wrote")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else on standard output")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="a TOML file with stages and options (see recipes/)")]
-Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="COLUMN=NAME or MODALITY=NAME; may be repeated")]
-Cache = Annotated[Path | None, typer.Option(help="vector cache; default: .fuserec/vectors.sqlite in the source")]
-K = Annotated[int, typer.Option("-k", help="how many items", min=1)]
-Fusion = Annotated[str | None, typer.Option(help="how columns become one vector: Concat, Sum, Mean, Weighted")]
-
-
-@app.callback()
-def _all_commands(
-    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
-) -> None:
-    """The multimodal recommender that people can trust and ship."""
+from fuserec.cli.options import (
+    Align,
+    Cache,
+    Download,
+    Encoders,
+    Fusion,
+    Json,
+    K,
+    MinRating,
+    Overrides,
+    RecipeFile,
+    Source,
+    app,
+)
 
 
 @app.command()
@@ -41,11 +34,13 @@ def demo(
     """
     from fuserec.cli import console, steps
     from fuserec.demo import run_demo
-    from fuserec.page import examples, write_page
+    from fuserec.pages.evaluation import examples, write_page
+    from fuserec.pages.page import check_page
 
+    report = folder / "report.html"
+    check_page(report)
     with console.working("starting") as tell:
         shown = run_demo(folder, seeds=seeds, on_progress=tell)
-    report = folder / "report.html"
     users = steps.users_to_show(shown.shop)
     write_page(
         report,
@@ -94,7 +89,7 @@ def import_(
     source: Annotated[Path, typer.Argument(metavar="FROM", help="the files as they were published")],
     target: Annotated[Path, typer.Argument(metavar="TO", help="the dataset folder to write")],
 ) -> None:
-    """Another format → a dataset folder.
+    """Another format → a dataset folder; what the same import wrote there before is replaced.
 
     Example: fuserec import movielens ml-100k ml100k
     """
@@ -102,21 +97,29 @@ def import_(
     from fuserec.sources.write import write
 
     dataset = registry.load("importer", format)(source)
-    write(dataset, target)
+    write(dataset, target, made_by=f"fuserec import {format}")
     steps.print_set_aside(dataset.set_aside)
     counts = f"{dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.interactions):,} interactions"
     console.say(f"{target}: {counts}; columns {', '.join((*dataset.catalog.columns, *dataset.embeddings)) or 'none'}")
 
 
 @app.command()
-def encode(source: Source, encoder: Encoders = None, recipe: RecipeFile = None, cache: Cache = None) -> None:
+def encode(
+    source: Source,
+    encoder: Encoders = None,
+    min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
+    recipe: RecipeFile = None,
+    cache: Cache = None,
+) -> None:
     """Fill the vector cache; a run that was stopped goes on where it was.
 
     Example: fuserec encode toyshop --encoder photo=ColorTexture
     """
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder)
+    plan = steps.recipe(recipe, encoder, min_rating=min_rating, overrides=option, allow_download=allow_download)
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
     rows = [
         [name, vectors.modality, f"{int(vectors.present.sum()):,}", str(vectors.dim), steps.maker(vectors.made_by)]
@@ -130,10 +133,16 @@ def encode(source: Source, encoder: Encoders = None, recipe: RecipeFile = None, 
 def train(
     source: Source,
     out: Annotated[Path, typer.Option(help="the model folder to write")],
-    model: Annotated[str | None, typer.Option(help="default: ContentWalk, or RandomWalk without vectors")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="default: the recipe's, else ContentWalk (RandomWalk without vectors)")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="an option of the model, KEY=VALUE")] = None,
     encoder: Encoders = None,
+    align: Align = None,
     fusion: Fusion = None,
+    min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
     recipe: RecipeFile = None,
     cache: Cache = None,
 ) -> None:
@@ -142,16 +151,17 @@ def train(
     Example: fuserec train toyshop --out shop-model --model ContentWalk --set content=0.3
     """
     from fuserec.artifact import save_model
+    from fuserec.atomic import check_folder
     from fuserec.cli import console, steps
 
-    plan = steps.recipe(recipe, encoder, fusion)
-    options = dict(steps.key_value(text, "--set") for text in set_ or ())
-    named = plan.models[0] if plan.models and model is None else None
-    if model is not None:
-        registry.make("recommender", model, options)  # a wrong name or option is told before anything is encoded
+    plan = steps.recipe(recipe, encoder, fusion, None, None, min_rating, align, option, allow_download)
+    check_folder(out, may_replace=steps.is_model)
+    named = plan.one_model(model)
+    options = (named.options if named else {}) | dict(steps.key_value(text, "--set") for text in set_ or ())
+    registry.make("recommender", named.name if named else "ContentWalk", options)  # told before anything is encoded
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
-    name = model or (named.name if named else "ContentWalk" if dataset.embeddings else "RandomWalk")
-    made = registry.make("recommender", name, {**(named.options if named else {}), **options})
+    name = named.name if named else "ContentWalk" if dataset.embeddings else "RandomWalk"
+    made = registry.make("recommender", name, options)
     about = {
         "dataset": dataset.name,
         "sha256": dataset.sha256,
@@ -174,7 +184,11 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="auto, time, last, random, cold-items, given")] = None,
     report: Annotated[Path | None, typer.Option(help="write a report page here, report.html for example")] = None,
     encoder: Encoders = None,
+    align: Align = None,
     fusion: Fusion = None,
+    min_rating: MinRating = None,
+    option: Overrides = None,
+    allow_download: Download = False,
     recipe: RecipeFile = None,
     cache: Cache = None,
     json: Json = False,
@@ -185,9 +199,12 @@ def evaluate(
     """
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
-    from fuserec.page import examples, write_page
+    from fuserec.pages.evaluation import examples, write_page
+    from fuserec.pages.page import check_page
 
-    plan = steps.recipe(recipe, encoder, fusion, split, models)
+    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download)
+    if report is not None:
+        check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
     parts = parts._replace(train=steps.encoded(plan, parts.train, source, cache))
     candidates = plan.models_for(parts.train)
@@ -199,69 +216,42 @@ def evaluate(
         console.note(f"report: {report.resolve()}")
     steps.print_set_aside(parts.train.set_aside)
     steps.print_report(result, json)
+    if not json:
+        same: dict[str, Any] = {"--encoder": encoder, "--align": align, "--fusion": fusion, "--min-rating": min_rating}
+        same |= {"--option": option, "--recipe": recipe, "--cache": cache}
+        console.say(f"Train it: {steps.training(plan, result.chosen, parts.train, source, same)}")
 
 
-@app.command()
-def recommend(
-    model: Model,
-    user: Annotated[str, typer.Argument(help="a user id of the training data")],
-    k: K = 10,
-    explain: Annotated[bool, typer.Option("--explain", help="say what spoke for each item")] = False,
+@app.command("match")
+def match_(
+    source: Source,
+    report: Annotated[Path | None, typer.Option(help="write a page with pictures here, match.html for example")] = None,
+    clusters: Annotated[str, typer.Option(help="how items are grouped: kmeans, hdbscan or none")] = "kmeans",
+    encoder: Encoders = None,
+    align: Align = None,
+    option: Overrides = None,
+    allow_download: Download = False,
+    recipe: RecipeFile = None,
+    cache: Cache = None,
     json: Json = False,
 ) -> None:
-    """The items a user has not seen and will like.
+    """How well the columns of a catalog match; items whose modalities disagree, the worst first.
 
-    Example: fuserec recommend shop-model user-7 -k 5 --explain
-    """
-    from fuserec.artifact import load_model
-    from fuserec.cli import steps
-
-    steps.print_items(load_model(model).recommend(user, k), json, explain)
-
-
-@app.command()
-def similar(
-    model: Model,
-    item: Annotated[str, typer.Argument(help="an item id of the training data")],
-    by: Annotated[str | None, typer.Option(help="the vectors of this column; default: as the model sees it")] = None,
-    k: K = 10,
-    json: Json = False,
-) -> None:
-    """The items most similar to one.
-
-    Example: fuserec similar shop-model item-17 --by photo
-    """
-    from fuserec.artifact import load_model
-    from fuserec.cli import steps
-
-    steps.print_items(load_model(model).similar_items(item, k, by=by), json, False)
-
-
-@app.command("list")
-def list_(kind: Annotated[str | None, typer.Argument(help="encoders, fusers, recommenders, importers")] = None) -> None:
-    """The components there are, plugins included, with what each one is.
-
-    Example: fuserec list recommenders
+    Example: fuserec match toyshop --report match.html
     """
     from fuserec.cli import console, steps
+    from fuserec.cli.matching import matched, print_matching
+    from fuserec.pages.matching import write_match_page
+    from fuserec.pages.page import check_page
 
-    kinds = [kind.removesuffix("s")] if kind else list(registry.BUILT_IN)
-    rows = [
-        [name, one, steps.first_line(registry.load(one, name))] for one in kinds for name in registry.components(one)
-    ]
-    console.print_table(["name", "kind", "what it is"], rows)
-
-
-def main() -> None:
-    """Run the command line: exit status 0, 1 when the work failed, 2 when the call was wrong."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(arguments)
-    except (FuserecError, OSError) as error:
-        if len(arguments) < len(sys.argv) - 1:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2 if isinstance(error, OptionError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; vectors made so far are in the cache", err=True)
-        sys.exit(130)
+    plan = steps.recipe(recipe, encoder, align=align, overrides=option, allow_download=allow_download)
+    if report is not None:
+        check_page(report)
+    dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
+    with console.working("matching") as tell:
+        found = matched(dataset, plan.align.make("aligner") if align and plan.align else None, clusters, tell)
+    if report is not None:
+        write_match_page(report, dataset, *found, made_by=steps.made_by())
+        console.note(f"report: {report.resolve()}")
+    steps.print_set_aside(dataset.set_aside)
+    print_matching(dataset, *found, json)

@@ -1,7 +1,9 @@
 """What the command line shows: tables and JSON on standard output; progress, notes and warnings on standard error."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +29,8 @@ out = Console(highlight=False)
 if not out.is_terminal:  # a file or a pipe has no width to respect
     out.width = 200
 err = Console(stderr=True, highlight=False)
+# Where a line may end in a narrow table: "cold ndcg | @10", "0.11 | [0.09, 0.13]", "ContentNeighbors | (by=photo)".
+IN_HEADER, IN_CELL = re.compile(r"(?<=[a-z]) |(?=@)| (?=\[)"), re.compile(r" (?=\[)|(?<=\w)(?=\()")
 
 
 class _Rate(ProgressColumn):
@@ -50,26 +54,45 @@ class Bars:
         self.progress.update(self.tasks[name], completed=done, total=total)
 
 
+class Lines:
+    """The same for a log file or a pipe, where bars cannot be drawn: a line when a name begins, and one at its end."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+        self.begun: dict[str, float] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Say that `name` began, or that all of its `total` are done."""
+        if not total:
+            return
+        if name not in self.begun:
+            self.begun[name] = time.monotonic()
+            note(f"{self.verb}{name}: {total:,} items" + (", all known already" if done == total > 1 else ""))
+        elif done == total:
+            note(f"{self.verb}{name}: done in {time.monotonic() - self.begun[name]:.0f} s")
+
+
 @contextmanager
-def progress(verb: str) -> Iterator[Bars]:
-    """`with progress("encoding ") as bars:` bars(name, done, total) → bars with items/s and time left."""
+def progress(verb: str) -> Iterator[Bars | Lines]:
+    """`with progress("encoding ") as bars:` bars(name, done, total) → bars with items/s and time left, or lines."""
+    if not err.is_terminal:
+        yield Lines(verb)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=not err.is_terminal) as shown:
+    with Progress(*columns, console=err) as shown:
         yield Bars(shown, verb)
 
 
 @contextmanager
-def working(title: str) -> Iterator[Bars]:
-    """The same for work made of named steps: one bar, whose text is the step at hand."""
+def working(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """The same for work made of named steps: one bar, whose text is the step at hand, or a line a step."""
+    if not err.is_terminal:
+        yield lambda name, done, total: note(f"{name} ({done} of {total} done)")
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as shown:
         task = shown.add_task(title, total=None)
-
-        class Step(Bars):
-            def __call__(self, name: str, done: int, total: int) -> None:
-                shown.update(task, description=escape(name), completed=done, total=total)
-
-        yield Step(shown)
+        yield lambda name, done, total: shown.update(task, description=escape(name), completed=done, total=total)
 
 
 def note(text: str) -> None:
@@ -83,20 +106,23 @@ def print_json(value: Any) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; where the terminal is too narrow, the last columns are left out."""
-    widths = [max(cell_len(row[place]) for row in (header, *rows)) for place in range(len(header))]
-    fits = [place for place in range(len(header)) if sum(widths[: place + 1]) + 2 * place <= out.width]
-    kept = max(len(fits), 2)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    """A table on standard output; where the terminal is too narrow, cells go on below, and numbers stay whole."""
     numbers = [all(row[place][:1].isdigit() or row[place] == "-" for row in rows) for place in range(len(header))]
-    for name, is_number in zip(header[:kept], numbers, strict=False):
-        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
+    widths = [max(cell_len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    gap = 2
+    if sum(widths) + gap * len(widths) > out.width:
+        gap = 1
+        header = [
+            IN_HEADER.sub("\n", name) if is_number else name for name, is_number in zip(header, numbers, strict=True)
+        ]
+        rows = [[IN_CELL.sub("\n", cell) for cell in row] for row in rows]
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold")
+    for name, is_number in zip(header, numbers, strict=True):
+        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         chosen = bool(row) and row[0].startswith("●")
-        table.add_row(*(escape(cell) for cell in row[:kept]), style="bold" if chosen else None)
+        table.add_row(*(escape(cell) for cell in row), style="bold" if chosen else None)
     out.print(table)
-    if kept < len(header):
-        err.print(f"(a wider terminal also shows: {', '.join(header[kept:])})", style="dim")
 
 
 def say(text: str) -> None:

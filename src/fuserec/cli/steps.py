@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import shlex
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from fuserec import __version__
+from fuserec.artifact import read_manifest
+from fuserec.atomic import check_writable
 from fuserec.cli import console
-from fuserec.data.dataset import Dataset, SetAside
+from fuserec.data.dataset import Dataset, SetAside, count_causes
 from fuserec.data.recommendations import Recommendations
 from fuserec.encoders.cache import VectorCache
-from fuserec.errors import OptionError
-from fuserec.recipe import Recipe
+from fuserec.errors import ArtifactError, OptionError
+from fuserec.recipe import Component, Recipe
 from fuserec.report import Report
 from fuserec.sources.folder import read
 
@@ -34,18 +37,39 @@ def recipe(
     fusion: str | None = None,
     split: str | None = None,
     models: str | None = None,
+    min_rating: float | None = None,
+    align: str | None = None,
+    overrides: Sequence[str] | None = None,
+    allow_download: bool = False,
 ) -> Recipe:
-    """A recipe file and what the options say → the recipe; options win."""
-    told = Recipe.read(file).model_dump() if file else {}
+    """A recipe file and what the options say → the recipe; options win, and a model named keeps its options there.
+
+    overrides: `"normalize.photo=ZScore"`: a key of the recipe, with dots, and its value
+    """
+    written = Recipe.read(file) if file else Recipe()
+    told = written.model_dump()
     if encoders:
-        told["encoders"] = told.get("encoders", {}) | dict(key_value(text, "--encoder") for text in encoders)
-    if fusion:
-        told["fusion"] = fusion
+        told["encoders"] |= dict(key_value(text, "--encoder") for text in encoders)
+    told |= {key: value for key, value in (("fusion", fusion), ("align", align)) if value}
+    if allow_download:
+        told["allow_download"] = True
     if split:
-        told["split"] = told.get("split", {}) | {"by": split}
+        told["split"]["by"] = split
     if models:
-        told["models"] = [name.strip() for name in models.split(",") if name.strip()]
-    return Recipe.parse(told, str(file) if file else "options")
+        names = [name.strip() for name in models.split(",") if name.strip()]
+        known = {name: [part for part in written.models if part.name == name] for name in names}
+        told["models"] = [part.model_dump() for name in names for part in known[name] or [Component(name=name)]]
+    if min_rating is not None:
+        told["clean"]["min_rating"] = min_rating
+    for text in overrides or ():
+        key, value = key_value(text, "--option")
+        *sections, last = key.split(".")
+        section = told
+        for name in sections:
+            inner = section.get(name)
+            section[name] = section = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if inner else {}
+        section[last] = value
+    return Recipe.parse(told)
 
 
 def cleaned(plan: Recipe, source: Path) -> Dataset:
@@ -59,7 +83,9 @@ def encoded(plan: Recipe, train: Dataset, source: Path, cache: Path | None) -> D
     """A training dataset → the same with vectors, from the cache where they are known."""
     if not train.catalog.columns:
         return plan.with_vectors(train, None)
-    with VectorCache(cache or cache_of(source)) as vectors, console.progress("encoding ") as bars:
+    place = cache or cache_of(source)
+    check_writable(place)
+    with VectorCache(place) as vectors, console.progress("encoding ") as bars:
         train = plan.with_vectors(train, vectors, bars)
     for name, column in train.catalog.columns.items():
         if name not in train.embeddings:
@@ -74,12 +100,24 @@ def cache_of(source: Path) -> Path:
     """Where the vectors of a source are kept: inside its folder, or in the user's cache where that is read-only."""
     folder = source if source.is_dir() else source.parent
     inside = folder / ".fuserec" / "vectors.sqlite"
-    read_only = not os.access(folder, os.W_OK) or not folder.stat().st_mode & 0o222
-    if inside.exists() or not read_only:
+    place = inside.parent if inside.exists() else folder
+    if os.access(place, os.W_OK) and place.stat().st_mode & 0o222:
         return inside
     elsewhere = user_cache_path("fuserec") / "vectors.sqlite"
-    console.note(f"{folder} is read-only: vectors are cached in {elsewhere}")
+    try:
+        check_writable(elsewhere)
+    except ArtifactError as error:
+        raise ArtifactError(f"{place} is read-only, and {error}, with --cache FILE") from None
+    console.note(f"{place} is read-only: vectors are cached in {elsewhere}")
     return elsewhere
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model that this fuserec can read, and may replace."""
+    try:
+        return bool(read_manifest(folder))
+    except ArtifactError:
+        return False
 
 
 def key_value(text: str, option: str) -> tuple[str, Any]:
@@ -91,6 +129,22 @@ def key_value(text: str, option: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value
+
+
+def training(plan: Recipe, label: str, train: Dataset, source: Path, options: Mapping[str, Any]) -> str:
+    """The command that trains the model of this label as it was evaluated; options: those of the evaluation."""
+    model = next(part for part in plan.components(train) if part.label == label)
+    several = sum(part.name == model.name for part in plan.models) > 1
+    words = ["fuserec", "train", str(source), "--out", "MODEL", "--model", label if several else model.name]
+    told = (
+        dict(options)
+        if plan.models
+        else {"--set": [f"{key}={value}" for key, value in model.options.items()], **options}
+    )
+    for option, value in told.items():
+        for each in value if isinstance(value, list) else [value]:
+            words += [] if each is None else [option, str(each)]
+    return shlex.join(words)
 
 
 def made_by() -> dict[str, str]:
@@ -111,13 +165,10 @@ def maker(identity: str) -> str:
 
 def print_set_aside(entries: Sequence[SetAside]) -> None:
     """What was left out, counted by cause with an example each, on standard error."""
-    causes: dict[tuple[str, str], list[SetAside]] = {}
-    for entry in entries:
-        causes.setdefault((entry.what, entry.reason), []).append(entry)
-    for (what, reason), same in sorted(causes.items(), key=lambda cause: -len(cause[1])):
-        found = f" (found {same[0].found!r})" if same[0].found else ""
-        example = f"{'for example' if len(same) > 1 else 'at'} {same[0].where}{found}"
-        console.note(f"set aside: {len(same):,} x {what}, {reason}; {example}")
+    for n, first in count_causes(entries):
+        found = f" (found {first.found!r})" if first.found else ""
+        example = f"{'for example' if n > 1 else 'at'} {first.where}{found}"
+        console.note(f"set aside: {n:,} x {first.what}, {first.reason}; {example}")
 
 
 def print_report(report: Report, as_json: bool) -> None:
@@ -125,7 +176,8 @@ def print_report(report: Report, as_json: bool) -> None:
     if as_json:
         console.print_json(report.to_dict())
         return
-    console.print_table(report.header(), list(report.rows()))
+    rows = [[row[0][:1].strip(), row[0][2:], *row[1:]] for row in report.rows()]  # the mark ● has a column of its own
+    console.print_table(["", *report.header()], rows)
     for line in (report.caption(), *report.notes):
         console.say(line)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from fuserec.data.catalog import MODALITIES
 from fuserec.errors import DataError
 
+SHARED = "shared-"  # what the names of vectors in the shared space begin with; the column's name follows
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
@@ -18,6 +20,7 @@ class Embeddings:
     present: bool (n_items,), which items have a vector; a zero row of an absent item is a gap, not a vector
     made_by: what made them, as JSON, exact enough to make them again
     parts: for fused vectors, column → bool (n_items,): which columns each item's vector was made from
+    filled: bool (n_items,), which of the present vectors were predicted from the item's other columns; default: none
     """
 
     vectors: NDArray[np.float32]
@@ -25,6 +28,7 @@ class Embeddings:
     made_by: str
     modality: str = "vector"
     parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    filled: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))  # empty: none
 
     def __post_init__(self) -> None:
         vectors = np.array(self.vectors, dtype=np.float32, order="C")
@@ -36,14 +40,18 @@ class Embeddings:
             )
         if self.modality not in MODALITIES:
             raise DataError(f"embeddings: unknown modality {self.modality!r}; expected one of {MODALITIES}")
+        filled = np.array(self.filled, dtype=bool) if len(self.filled) else np.zeros(len(vectors), dtype=bool)
+        if filled.shape != present.shape or (filled & ~present).any():
+            raise DataError("embeddings: filled must be of shape (n_items,), and filled vectors are present")
         vectors[~present] = 0.0
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
             raise DataError(f"embeddings: row {int(bad.argmax())} of {self.made_by} is not finite")
-        for array in (vectors, present):
+        for array in (vectors, present, filled):
             array.setflags(write=False)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "present", present)
+        object.__setattr__(self, "filled", filled)
 
     @property
     def n_items(self) -> int:
@@ -55,14 +63,29 @@ class Embeddings:
         """How many numbers a vector has."""
         return int(self.vectors.shape[1])
 
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which items have a vector that was made from their own text, picture, ...: bool (n_items,)."""
+        return self.present & ~self.filled
+
+    def center(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """The mean of the items' own vectors over `fit_on` (bool (n_items,), default: all), float32 (dim,)."""
+        rows = self.own if fit_on is None else self.own & fit_on
+        chosen = self.vectors[rows if rows.any() else self.own]
+        mean: NDArray[np.float32] = chosen.mean(axis=0) if len(chosen) else np.zeros(self.dim, np.float32)
+        return mean
+
     def centered_unit(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """Vectors minus their mean over `fit_on` (bool (n_items,), default: all), at unit length.
+        """Vectors minus their `center`, at unit length.
 
         Rows of absent items, and of items at the mean itself, are zero.
         """
-        rows = self.present if fit_on is None else self.present & fit_on
-        center = self.vectors[rows if rows.any() else self.present].mean(axis=0) if self.present.any() else 0.0
-        centered = np.where(self.present[:, None], self.vectors - center, 0.0).astype(np.float32)
-        length = np.linalg.norm(centered, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = np.divide(centered, length, out=np.zeros_like(centered), where=length > 1e-8)
-        return unit
+        centered = np.where(self.present[:, None], self.vectors - self.center(fit_on), 0.0).astype(np.float32)
+        return unit(centered)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Float32 (n, dim) → the same at unit length; rows shorter than 1e-8 become zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-8)
+    return scaled

@@ -1,11 +1,13 @@
 """Media files → arrays, within limits. Whatever is wrong with a file is a `MediaError` that says what."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fuserec.data.ends import check_wav_length, ends_whole
 from fuserec.errors import MediaError
 
 # Playlists and concatenation scripts make FFmpeg open other files and hosts, so only real containers are let in.
@@ -58,10 +61,18 @@ def _errors_of(path: Path, kind: str) -> Iterator[None]:
 
 
 def check_size(path: Path, limits: Limits) -> None:
-    """Raise `MediaError` for a file that is not there, is empty, or is larger than the limit."""
-    if not path.is_file():
+    """Raise `MediaError` for a file that is not there, must not be read, is empty, or is larger than the limit."""
+    try:
+        found = path.stat()
+    except PermissionError:  # of a folder above it
+        raise MediaError("no permission to read it") from None
+    except (OSError, ValueError):
+        raise MediaError("no such file") from None
+    if not S_ISREG(found.st_mode):
         raise MediaError("no such file")
-    size = path.stat().st_size
+    if not os.access(path, os.R_OK):
+        raise MediaError("no permission to read it")
+    size = found.st_size
     if size == 0:
         raise MediaError("the file is empty (0 bytes)")
     if size > limits.megabytes * 1e6:
@@ -135,6 +146,8 @@ def read_audio(path: Path, limits: Limits, rate: int) -> NDArray[np.float32]:
     import soxr
 
     check_size(path, limits)
+    with _errors_of(path, "sound"):
+        check_wav_length(path)
     with _open_wav(path) or _open_sound_track(path, limits) as (found, blocks):
         resampler = soxr.ResampleStream(found, rate, 1, dtype="float32")
         resampled: list[NDArray[np.float32]] = []
@@ -206,21 +219,27 @@ def _check_sound(container: Any) -> None:
         raise MediaError(f"the sound claims a sample rate outside of {RATES[0]:,} to {RATES[1]:,} Hz")
 
 
-def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray[np.uint8]:
-    """Video file → `n_frames` frames spread evenly over its key frames: RGB uint8 (at most n_frames, side, side, 3)."""
+def read_frames(path: Path, limits: Limits, n_frames: int, side: int, *, key_frames: bool = True) -> NDArray[np.uint8]:
+    """Video file → `n_frames` frames spread evenly over its key frames: RGB uint8 (at most n_frames, side, side, 3).
+
+    Without `key_frames`, over all of its frames, each of which is then decoded.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    scaler: Any = VideoReformatter()  # one for all frames: to set one up takes longer than to scale a frame
     with _open_av(path, "video", limits) as container:
         if not container.streams.video:
             raise MediaError("the file has no pictures")
         stream = container.streams.video[0]
         if stream.codec_context.width * stream.codec_context.height > limits.pixels:
             raise MediaError(f"the video has more pixels than the limit of {limits.pixels:,}")
-        stream.codec_context.skip_frame = "NONKEY"
+        stream.codec_context.skip_frame = "NONKEY" if key_frames else "DEFAULT"
         frames: list[NDArray[np.uint8]] = []
         every = 1
         for index, frame in enumerate(container.decode(stream)):
             if index % every == 0:
-                frames.append(frame.to_ndarray(format="rgb24", width=side, height=side))
-            if len(frames) >= 16 * n_frames:  # a video of key frames only: keep every other one from here on
+                frames.append(scaler.reformat(frame, side, side, "rgb24").to_ndarray())
+            if len(frames) >= 16 * n_frames:  # a long video: keep every other one from here on
                 frames, every = frames[::2], 2 * every
         if not frames:
             raise MediaError("the video has no frame that can be decoded")
@@ -229,12 +248,15 @@ def read_frames(path: Path, limits: Limits, n_frames: int, side: int) -> NDArray
 
 
 def check_media(path: Path, modality: str, limits: Limits) -> None:
-    """Raise `MediaError` when a file's header tells that it cannot be decoded within the limits."""
+    """Raise `MediaError` when header or end of a file tell that it cannot be decoded, or not within the limits."""
     kind = KINDS[modality]
     if modality == "image":
-        with _open_image(path, limits):
+        with _open_image(path, limits) as (image, _):
+            if not ends_whole(path, image.format):
+                image.load()  # decoding tells; it raises where pixels are missing
             return
     with _open_av(path, kind, limits) as container:
+        check_wav_length(path)
         if modality == "audio":
             _check_sound(container)
         elif not container.streams.video:

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -36,8 +36,11 @@ class Encoder(ABC):
     version: ClassVar[int] = 1
     batch_size: ClassVar[int] = 32
 
-    def fit(self, texts: Sequence[str]) -> Self:
-        """Learn from the training items' values; most encoders have nothing to learn."""
+    def fit(self, values: Sequence[Any]) -> Self:
+        """Learn from the training items' values, as `encode_batch` takes them; most encoders have nothing to learn.
+
+        A file is decoded each time that its value is asked for, and raises `MediaError` where it is broken.
+        """
         return self
 
     def decode(self, value: Path, limits: Limits) -> Any:
@@ -61,6 +64,10 @@ class Encoder(ABC):
             "state": self.state(),
         }
         return json.dumps(described, sort_keys=True)
+
+    def space(self) -> str:
+        """Names the space the vectors lie in: those of two encoders may be compared where these are the same."""
+        return self.identity()
 
 
 def encode(
@@ -88,12 +95,29 @@ def encode(
             raise OptionError(
                 f"column {key!r} holds {column.modality}, but {type(encoder).__name__} encodes {encoder.modality}"
             )
+    fitted = {}
     for column in dataset.catalog.columns.values():
         chosen = encoders.get(column.name) or encoders.get(column.modality)
         if chosen is not None:
             run = _ColumnRun(dataset, column, replace(chosen), limits or Limits(), cache, workers, on_progress)
+            fitted[column.name] = run.fit()
             dataset = run.encode()
-    return dataset
+    return dataset.with_stage(Encoded(encoders_=fitted)) if fitted else dataset
+
+
+@dataclass(kw_only=True, eq=False)
+class Encoded:
+    """The stage that `encode` leaves behind: column → its fitted encoder, to encode other items in the same way."""
+
+    encoders_: dict[str, Encoder] = field(default_factory=dict)
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Another dataset → the same with the vectors of the columns that it has."""
+        for name, encoder in self.encoders_.items():
+            if name in dataset.catalog.columns:
+                column = dataset.catalog.columns[name]
+                dataset = _ColumnRun(dataset, column, encoder, Limits(), None, None, None).encode()
+        return dataset
 
 
 def default_encoders() -> dict[str, Encoder]:
@@ -102,7 +126,21 @@ def default_encoders() -> dict[str, Encoder]:
 
     text, image = ("MiniLM", "EfficientNetLite0") if available() else ("TfidfText", "ColorTexture")
     names = {"text": text, "image": image, "audio": "MFCC"}
-    return {modality: registry.make("encoder", name) for modality, name in names.items()}
+    encoders = {modality: registry.make("encoder", name) for modality, name in names.items()}
+    return {**encoders, "video": registry.make("encoder", "VideoFrames", {"image": image, "audio": "MFCC"})}
+
+
+class _Values(Sequence[Any]):
+    """Rows and how to make the value of one → all values, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[int], Any], rows: list[int]) -> None:
+        self._make, self._rows = make, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._make(self._rows[index])
 
 
 class _ColumnRun:
@@ -121,13 +159,17 @@ class _ColumnRun:
         self.dataset, self.column, self.limits, self.cache = dataset, column, limits, cache
         self.workers = workers or os.cpu_count() or 1
         self.on_progress = on_progress or (lambda name, done, total: None)
-        learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
-        self.encoder = encoder.fit(
-            [value for value, used in zip(column.values, learn_from, strict=True) if value and used]
-        )
-        self.reads_files = encoder.modality != "text"
+        self.encoder, self.reads_files = encoder, encoder.modality != "text"
         self.broken: dict[bytes, str] = {}  # content hash → why it cannot be decoded
         self.set_aside: list[SetAside] = []
+
+    def fit(self) -> Encoder:
+        dataset = self.dataset
+        learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
+        values = zip(self.column.values, learn_from, strict=True)
+        return self.encoder.fit(
+            _Values(self._value, [row for row, (value, used) in enumerate(values) if value and used])
+        )
 
     def encode(self) -> Dataset:
         rows = [row for row, value in enumerate(self.column.values) if value is not None]
@@ -171,6 +213,9 @@ class _ColumnRun:
         assert path is not None  # rows without a value are left out before
         return path
 
+    def _value(self, row: int) -> Any:
+        return self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
+
     def _hash(self, row: int) -> bytes | None:
         if not self.reads_files:
             return hashlib.sha256((self.column.values[row] or "").encode()).digest()
@@ -189,9 +234,7 @@ class _ColumnRun:
         keys, decoded = [], []
         for key, row in batch:
             try:
-                decoded.append(
-                    self.encoder.decode(self._path(row), self.limits) if self.reads_files else self.column.values[row]
-                )
+                decoded.append(self._value(row))
                 keys.append(key)
             except MediaError as error:
                 self.broken[key] = str(error)

@@ -5,61 +5,52 @@ because its numbers are larger. A missing column is left out of sums and means; 
 (Baltrušaitis 2019, section 6.1, calls these model-agnostic early fusion.)
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from json import dumps
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings
-from fuserec.errors import DataError, OptionError, did_you_mean
-
-Vectors = NDArray[np.float32]
-
-
-@dataclass(kw_only=True, eq=False)
-class Fuser(ABC):
-    """Makes one vector an item from those of several columns."""
-
-    normalize: bool = True  # center and bring to unit length first
-
-    @abstractmethod
-    def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
-        """M blocks float32 (n_items, dim_m), zero where missing; present bool (n_items, M) → float32 (n_items, dim)."""
-
-    def fuse(self, embeddings: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None = None) -> Embeddings:
-        """Column → embeddings, and the items to center on bool (n_items,) → fused embeddings with their `parts`."""
-        if not embeddings:
-            raise DataError("nothing to fuse: the dataset has no vectors; encode it first")
-        names = sorted(embeddings)  # so that the order in which columns were added changes nothing
-        blocks = [
-            embeddings[name].centered_unit(fit_on) if self.normalize else embeddings[name].vectors for name in names
-        ]
-        present: NDArray[np.bool_] = np.stack([embeddings[name].present for name in names], axis=1)  # (n_items, M)
-        fused = self.combine(names, blocks, present)
-        made_by = dumps(
-            {
-                "fuser": type(self).__name__,
-                "options": asdict(self),
-                "columns": {name: embeddings[name].made_by for name in names},
-            },
-            sort_keys=True,
-        )
-        parts = {name: present[:, column] for column, name in enumerate(names)}
-        return Embeddings(fused, np.any(present, axis=1), made_by, "vector", parts)
+from fuserec.data.embeddings import unit
+from fuserec.errors import OptionError, did_you_mean
+from fuserec.fusion.fuser import Fuser, Vectors
 
 
 @dataclass(kw_only=True, eq=False)
 class Concat(Fuser):
     """Columns side by side, at unit length in all: keeps what is private to each. A missing column's block is zero."""
 
-    def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
-        """M blocks (n_items, dim_m) → (n_items, dim_1 + ... + dim_M)."""
-        fused = np.concatenate(vectors, axis=1)
-        return _unit(fused) if self.normalize else fused
+    def combine(self, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
+        """Blocks (n, dim_m) → (n, dim_1 + ... + dim_M)."""
+        fused = np.concatenate(blocks, axis=1)
+        return unit(fused) if self.normalize else fused
+
+
+@dataclass(kw_only=True, eq=False)
+class PCAConcat(Concat):
+    """Columns side by side, turned to their `dim` directions of largest variance (Pearson 1901): as good as shorter.
+
+    mean_: float32 (dim_1 + ... + dim_M,), of the training items' concatenations
+    axes_: float32 (dim_1 + ... + dim_M, dim), orthonormal columns, the largest variance first
+    """
+
+    dim: int = 64  # at most; the concatenation may have fewer numbers
+
+    def learn(self, dataset: Dataset, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
+        """Mean and principal axes over the training items that have a column."""
+        if self.dim < 1:
+            raise OptionError(f"PCAConcat: dim is {self.dim}; expected 1 or more")
+        known = present.any(axis=1)
+        rows = super().combine(blocks, present)[known & dataset.warm if (known & dataset.warm).any() else known]
+        self.mean_ = rows.mean(axis=0)
+        self.axes_ = principal_axes(rows - self.mean_, self.dim)
+
+    def combine(self, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
+        """Blocks (n, dim_m) → (n, dim)."""
+        turned: Vectors = (super().combine(blocks, present) - self.mean_) @ self.axes_
+        return turned
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,26 +59,26 @@ class Sum(Fuser):
 
     seed: int = 0
 
-    def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
-        """M blocks (n_items, dim_m) → (n_items, max dim_m)."""
-        summed: Vectors = np.sum(self._same_width(vectors), axis=0, dtype=np.float32)
+    def combine(self, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
+        """Blocks (n, dim_m) → (n, max dim_m)."""
+        summed: Vectors = np.sum(self._same_width(blocks), axis=0, dtype=np.float32)
         return summed
 
-    def _same_width(self, vectors: Sequence[Vectors]) -> list[Vectors]:
-        dims = [block.shape[1] for block in vectors]
+    def _same_width(self, blocks: Sequence[Vectors]) -> list[Vectors]:
+        dims = [block.shape[1] for block in blocks]
         if len(set(dims)) == 1:
-            return list(vectors)
-        return [block @ isometry(block.shape[1], max(dims), self.seed + m) for m, block in enumerate(vectors)]
+            return list(blocks)
+        return [block @ isometry(block.shape[1], max(dims), self.seed + m) for m, block in enumerate(blocks)]
 
 
 @dataclass(kw_only=True, eq=False)
 class Mean(Sum):
     """The sum divided by the number of columns that the item has."""
 
-    def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
-        """M blocks (n_items, dim_m) → (n_items, max dim_m)."""
+    def combine(self, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
+        """Blocks (n, dim_m) → (n, max dim_m)."""
         n_present = np.maximum(present.sum(axis=1, keepdims=True), 1).astype(np.float32)
-        mean: Vectors = super().combine(names, vectors, present) / n_present
+        mean: Vectors = super().combine(blocks, present) / n_present
         return mean
 
 
@@ -97,38 +88,24 @@ class Weighted(Sum):
 
     weights: Mapping[str, float] = field(default_factory=dict)
 
-    def combine(self, names: Sequence[str], vectors: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
-        """M blocks (n_items, dim_m) → (n_items, max dim_m)."""
+    def learn(self, dataset: Dataset, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
+        """Check the weights against the columns."""
         for name, weight in self.weights.items():
-            if name not in names:
+            if name not in self.columns:
                 raise OptionError(
-                    f"weight for an unknown column {name!r}{did_you_mean(name, names)} Columns: {', '.join(names)}."
+                    f"weight for an unknown column {name!r}{did_you_mean(name, self.columns)} "
+                    f"Columns: {', '.join(self.columns)}."
                 )
             if not weight >= 0.0:
                 raise OptionError(f"weight of column {name!r} is {weight}; expected a number of 0 or more")
-        weights = np.array([self.weights.get(name, 1.0) for name in names], dtype=np.float32)
-        total = (present * weights).sum(axis=1, keepdims=True)  # (n_items, 1)
-        blocks = [weight * block for weight, block in zip(weights, vectors, strict=True)]
-        summed = super().combine(names, blocks, present)
+
+    def combine(self, blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Vectors:
+        """Blocks (n, dim_m) → (n, max dim_m)."""
+        weights = np.array([self.weights.get(name, 1.0) for name in self.columns], dtype=np.float32)
+        total = (present * weights).sum(axis=1, keepdims=True)  # (n, 1)
+        summed = super().combine([weight * block for weight, block in zip(weights, blocks, strict=True)], present)
         mean: Vectors = np.divide(summed, total, out=np.zeros_like(summed), where=total > 0)
         return mean
-
-
-def fuse(
-    dataset: Dataset, fuser: Fuser | None = None, *, columns: Sequence[str] | None = None, name: str = "fused"
-) -> Dataset:
-    """Dataset with vectors → the same with their fusion under `name`; default: `Concat` of all columns.
-
-    Centers are taken over the items that have interactions in this dataset, so give it the training part.
-    """
-    available = {key: value for key, value in dataset.embeddings.items() if key != name}
-    for column in columns or ():
-        if column not in available:
-            raise OptionError(
-                f"no vectors named {column!r}{did_you_mean(column, available)} There are: {', '.join(available)}."
-            )
-    chosen = available if columns is None else {column: available[column] for column in columns}
-    return dataset.with_embeddings(name, (fuser or Concat()).fuse(chosen, dataset.warm))
 
 
 def isometry(dim: int, width: int, seed: int) -> Vectors:
@@ -142,7 +119,14 @@ def isometry(dim: int, width: int, seed: int) -> Vectors:
     return np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit
+def principal_axes(rows: Vectors, dim: int) -> Vectors:
+    """Rows float32 (n, width) → the directions of their largest sums of squares, float32 (width, dim) orthonormal.
+
+    The largest comes first; fewer than `dim` where the rows have fewer numbers (Pearson 1901, for centered rows).
+    """
+    moments = rows.T.astype(np.float64) @ rows
+    width = len(moments)
+    _, axes = eigh(moments, subset_by_index=(max(0, width - dim), width - 1))
+    axes = axes[:, ::-1]
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
+    return np.ascontiguousarray(axes * np.sign(largest), np.float32)  # an axis has no sign of its own: one is chosen

@@ -25,6 +25,7 @@ def clean(
     *,
     core: int = 0,
     merge_duplicates: bool = True,
+    min_rating: float | None = None,
     limits: Limits | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Dataset:
@@ -33,14 +34,20 @@ def clean(
     1. Texts get one normal form: Unicode NFKC, HTML entities resolved, control characters out, single spaces.
     2. Media files that are missing, empty, too large or not what their name says become missing values.
     3. Items that are equal in every column (files byte by byte) become one, the first; its users are theirs together.
-    4. Of several interactions of a user with an item, the first in time stays: repeating it is nothing to predict.
-    5. With `core` = k > 0, users and items with fewer than k interactions leave, again and again, until none is left
+    4. With `min_rating`, interactions rated below it leave, as if they had not happened. Without, every interaction
+       counts as interest, one star too.
+    5. Of several interactions of a user with an item, the first in time stays: repeating it is nothing to predict.
+    6. With `core` = k > 0, users and items with fewer than k interactions leave, again and again, until none is left
        (the k-core of Seidman 1983).
+
+    Raises `DataError` when nothing is left, or when there are no ratings to compare with `min_rating`.
     """
     dataset = _normal_texts(dataset)
     dataset = _without_broken_media(dataset, limits or Limits(), on_progress or (lambda column, done, total: None))
     if merge_duplicates:
         dataset = _without_duplicate_items(dataset)
+    if min_rating is not None:
+        dataset = _rated(dataset, min_rating)
     dataset = _without_repeated_interactions(dataset)
     return _k_core(dataset, core) if core > 0 else dataset
 
@@ -132,6 +139,28 @@ def _content(catalog: Catalog, row: int) -> Hashable:
     return tuple(content)
 
 
+def _rated(dataset: Dataset, least: float) -> Dataset:
+    ratings = dataset.interactions.ratings
+    if ratings is None:
+        raise DataError(f"{dataset.name} has no ratings, so min_rating = {least:g} has no meaning; leave it out")
+    low = ratings < least
+    if len(low) and low.all():
+        raise DataError(
+            f"no interaction of {dataset.name} is rated {least:g} or more; the best is {ratings.max():g}; "
+            "use a smaller min_rating"
+        )
+    kept = replace(dataset, interactions=dataset.interactions.take(~low))
+    return kept.with_set_aside(_gone(dataset, np.flatnonzero(low), f"rated below {least:g}"))
+
+
+def _gone(dataset: Dataset, rows: NDArray[np.int64], reason: str) -> list[SetAside]:
+    users, items = dataset.interactions.users[rows], dataset.interactions.items[rows]
+    return [
+        SetAside("clean", "interaction", f"user {dataset.users[user]}, item {dataset.catalog.ids[item]}", reason)
+        for user, item in zip(users, items, strict=True)
+    ]
+
+
 def _without_repeated_interactions(dataset: Dataset) -> Dataset:
     interactions = dataset.interactions
     times = np.zeros(len(interactions), np.int64) if interactions.times is None else interactions.times
@@ -140,11 +169,7 @@ def _without_repeated_interactions(dataset: Dataset) -> Dataset:
     _, first = np.unique(pair[order], return_index=True)
     kept = np.sort(order[first])
     repeated = np.setdiff1d(np.arange(len(interactions)), kept)
-    gone = [
-        SetAside("clean", "interaction", f"user {dataset.users[user]}, item {dataset.catalog.ids[item]}", "repeated")
-        for user, item in zip(interactions.users[repeated], interactions.items[repeated], strict=True)
-    ]
-    return replace(dataset, interactions=interactions.take(kept)).with_set_aside(gone)
+    return replace(dataset, interactions=interactions.take(kept)).with_set_aside(_gone(dataset, repeated, "repeated"))
 
 
 def _k_core(dataset: Dataset, core: int) -> Dataset:
@@ -184,6 +209,7 @@ def _keep(dataset: Dataset, users: NDArray[np.bool_], items: NDArray[np.bool_]) 
                 vectors=embeddings.vectors[rows],
                 present=embeddings.present[rows],
                 parts={part: present[rows] for part, present in embeddings.parts.items()},
+                filled=embeddings.filled[rows],
             )
             for name, embeddings in dataset.embeddings.items()
         },

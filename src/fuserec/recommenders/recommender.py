@@ -26,6 +26,7 @@ class Recommender(ABC):
     seen_: float32 CSR (n_users, n_items) of ones, who did something with what
     popularity_: float32 (n_items,), how many users did something with each item
     embeddings_: column → Embeddings
+    stages_: what made the embeddings, ready to make those of new items
     """
 
     def fit(self, dataset: Dataset) -> Self:
@@ -33,7 +34,7 @@ class Recommender(ABC):
         if not len(dataset.interactions):
             raise DataError(f"{type(self).__name__}: {dataset.name} has no interactions to learn from")
         self.catalog_, self.users_, self.seen_ = dataset.catalog, dataset.users, dataset.seen
-        self.embeddings_ = dict(dataset.embeddings)
+        self.embeddings_, self.stages_ = dict(dataset.embeddings), dataset.stages
         self.popularity_ = np.asarray(dataset.seen.sum(axis=0), dtype=np.float32).ravel()
         self.learn(dataset)
         return self
@@ -81,8 +82,8 @@ class Recommender(ABC):
     def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
         """User id → the k best items that the user has not seen, with what speaks for each.
 
-        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data. A known user without a history
-        gets what is popular.
+        A known user without a history, or with one that nobody shares, gets what is popular.
+        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data.
         """
         self._check_fitted()
         row = self.users_.row(user)
@@ -91,7 +92,7 @@ class Recommender(ABC):
         ranked, scores = self.rank(np.array([row]), _checked(k), candidates)
         kept = ranked[0] >= 0
         items = ranked[0][kept]
-        return self._recommendations({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
+        return self.listed({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
 
     def similar_items(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
         """Item id → the k most similar other items: by cosine in the vectors named `by`, or as this model sees it."""
@@ -102,7 +103,7 @@ class Recommender(ABC):
         best = top_k(scores[None, :], _checked(k))[0]
         best = best[scores[best] > -np.inf]
         query = {"item": item, "k": k} | ({} if by is None else {"by": by})
-        return self._recommendations(query, best, scores[best], [{} for _ in best])
+        return self.listed(query, best, scores[best], [{} for _ in best])
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → how similar every item is, float32 (n_items,); by default the cosine of who chose what."""
@@ -121,9 +122,10 @@ class Recommender(ABC):
         unit = embeddings.centered_unit(self.popularity_ > 0)
         return np.where(embeddings.present, unit @ unit[row], -np.inf).astype(np.float32)
 
-    def _recommendations(
+    def listed(
         self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]]
     ) -> Recommendations:
+        """A query, and item rows, scores and reasons (m,), best first → recommendations with ids and titles."""
         catalog = self.catalog_
         return Recommendations(
             query,
@@ -151,11 +153,27 @@ class HistoryRecommender(Recommender):
         """Histories float32 CSR (b, n_items) of ones → scores float32 (b, n_items), linear in a row up to a scale."""
 
     def score(self, users: Rows) -> Scores:
-        """User rows (b,) → scores (b, n_items); who has no history gets the popularity of each item."""
+        """User rows (b,) → scores (b, n_items); where the history tells nothing, the popularity of each item.
+
+        It tells nothing where it is empty, or where no item outside of it gets a score above 0: nobody shares it.
+        """
         history = self.seen_[users]
         scores = self.score_history(history)
-        scores[np.diff(history.indptr) == 0] = self.popularity_
+        scores[self._tells_nothing(history, scores)] = self.popularity_
         return scores
+
+    def _tells_nothing(self, history: csr_matrix, scores: Scores) -> NDArray[np.bool_]:
+        own = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), history.indices
+        kept = scores[own]
+        scores[own] = 0.0  # put back below: a copy of all scores would take the memory twice
+        nothing: NDArray[np.bool_] = scores.max(axis=1) <= 0.0
+        scores[own] = kept
+        return nothing
+
+    def goes_by_popularity(self, user: int) -> bool:
+        """A user's row → whether nothing but popularity speaks for what is recommended to him."""
+        history = self.seen_[[user]]
+        return bool(self._tells_nothing(history, self.score_history(history))[0])
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the scores of somebody who chose only that item."""
@@ -165,9 +183,9 @@ class HistoryRecommender(Recommender):
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the title of each item of the history, and its share of the score."""
-        history = self.seen_[[user]].indices
-        if not len(history):
+        if self.goes_by_popularity(user):
             return [{"popularity": 1.0} for _ in items]
+        history = self.seen_[[user]].indices
         one_each = csr_matrix(
             (np.ones(len(history), np.float32), (np.arange(len(history)), history)),
             shape=(len(history), self.catalog_.n_items),

@@ -88,7 +88,7 @@ class ContentWalk(RandomWalk):
         self.content_share_ = lean.astype(np.float32)  # (n_items,)
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
-        available = [name for name, embeddings in dataset.embeddings.items() if not embeddings.parts]
+        available = list(dataset.column_vectors)
         for name in (*self.columns, *self.weights):
             if name not in available:
                 known = ", ".join(available) or "none"
@@ -112,10 +112,9 @@ class ContentWalk(RandomWalk):
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the share of the score that arrived by each column and by the community."""
-        history = self.seen_[[user]]
-        if not history.nnz:
+        if self.goes_by_popularity(user):
             return [{"popularity": 1.0} for _ in items]
-        mass = _start(history)
+        mass = _start(self.seen_[[user]])
         arrived = {name: np.zeros(len(items)) for name in ("community", *self.edges_)}
         for hop in range(self.hops):
             by_content = self.content_share_[:, None] * mass

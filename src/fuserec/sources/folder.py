@@ -124,7 +124,7 @@ def _listed_users(folder: Path, settings: Settings, note: Note, aside: list[SetA
 def _vectors(
     folder: Path, settings: Settings, catalog: Catalog, rows: NDArray[np.int64], aside: list[SetAside]
 ) -> dict[str, Embeddings]:
-    files: dict[str, tuple[Path, str | None]] = {}
+    files: dict[str, Path] = {}
     for name, told in settings.vectors.items():
         here = [f"vectors/{name}{suffix}" for suffix in (".npy", ".parquet")]
         told_file = told.get("file") or next((each for each in here if (folder / each).is_file()), None)
@@ -139,28 +139,34 @@ def _vectors(
                 f"dataset.toml: [vectors.{name}] modality = {modality!r}{did_you_mean(str(modality), MODALITIES)} "
                 f"Expected one of {', '.join(MODALITIES)}."
             )
-        files[name] = _inside(folder, told_file, f"[vectors.{name}] file"), modality
-    told_files = {file.resolve() for file, _ in files.values()}
+        if told.get("missing", "zero") != "zero":
+            raise OptionError(
+                f'dataset.toml: [vectors.{name}] missing = {told["missing"]!r}; expected "zero", or nothing: '
+                "then a vector in which a number is missing is set aside"
+            )
+        files[name] = _inside(folder, told_file, f"[vectors.{name}] file")
+    told_files = {file.resolve() for file in files.values()}
     if (folder / "vectors").is_dir():
         for file in sorted((folder / "vectors").iterdir()):
             if file.suffix.lower() in (".npy", ".parquet") and file.resolve() not in told_files:
                 inside = _inside(folder, f"vectors/{file.name}", f"[vectors.{file.stem}] file")
-                files.setdefault(file.stem, (inside, None))
+                files.setdefault(file.stem, inside)
     result: dict[str, Embeddings] = {}
-    for name, (file, modality) in files.items():
+    for name, file in files.items():
         if file.suffix.lower() == ".parquet":
-            table = _vector_table(file, catalog.ids, aside)
+            table, rows_of = _vector_table(file, catalog.ids, aside)
         else:
-            table = read_array(file)
+            table, rows_of = read_array(file), rows
             n_rows = len(rows) + sum(entry.what == "item" for entry in aside)
             if len(table) != n_rows:
                 raise DataError(
                     f"{file.name} has the shape {table.shape}; expected ({n_rows}, dim): "
                     "one row for each row of the table of items, in its order"
                 )
-        column = catalog.columns.get(name)
-        guess = name if name in MODALITIES else column.modality if column else "vector"
-        result[name] = given(table, file.name, modality or guess, None if file.suffix.lower() == ".parquet" else rows)
+            table = table[rows]
+        column, told = catalog.columns.get(name), settings.vectors.get(name, {})
+        modality = told.get("modality") or (name if name in MODALITIES else column.modality if column else "vector")
+        result[name] = given(table, file.name, modality, rows_of, aside, fill="missing" in told)
     return result
 
 
@@ -179,7 +185,7 @@ def read_array(file: Path) -> NDArray[np.float32]:
         return table.astype(np.float32)
 
 
-def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.float32]:
+def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     try:
         frame = pl.read_parquet(file, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -206,23 +212,39 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
     if kept.any():
         numbers = vectors.filter(pl.Series(kept)).explode().cast(pl.Float32).fill_null(np.nan)
         table[rows[kept]] = numbers.to_numpy().reshape(-1, lengths[0])
-    return table
+    rows_of = np.zeros(len(ids), dtype=np.int64)  # of each item that has one, in the file
+    rows_of[rows[kept]] = np.flatnonzero(kept)
+    return table, rows_of
 
 
-def given(table: NDArray[np.float32], file: str, modality: str, rows: NDArray[np.int64] | None = None) -> Embeddings:
-    """Numbers (n, dim) from a file, a row of NaN where an item has none → Embeddings, of these `rows` or of all.
+def given(
+    table: NDArray[np.float32],
+    file: str,
+    modality: str,
+    rows: NDArray[np.int64],
+    aside: list[SetAside],
+    *,
+    fill: bool = False,
+) -> Embeddings:
+    """Numbers from a file, float32 (n_items, dim), and each item's row there → Embeddings.
 
-    NaN in a part of a row, and infinity, is a `DataError`.
+    An item whose numbers are all NaN has no vector. One of whose numbers some are NaN, or infinite, is set aside: it
+    goes on without this vector. With `fill`, NaN in a part of a row counts as 0.
+    Raises `DataError` where no vector is left then.
     """
     absent = np.array(np.isnan(table).all(axis=1), dtype=bool)
-    bad = ~np.isfinite(table).all(axis=1) & ~absent
-    if bad.any():
-        row = int(bad.argmax())
-        column = int((~np.isfinite(table[row])).argmax())
+    if fill:
+        table = np.where(np.isnan(table), np.float32(0), table)
+    finite = np.isfinite(table)
+    bad = np.array(~finite.all(axis=1) & ~absent, dtype=bool)
+    for row in np.flatnonzero(bad).tolist():
+        place = int((~finite[row]).argmax())
+        found = f"{table[row, place]} in place {place + 1}"
+        aside.append(SetAside("read", "vector", f"{file} row {rows[row] + 1}", "a number that is not finite", found))
+    present = ~(absent | bad)
+    if bad.any() and not present.any():
         raise DataError(
-            f"{file} row {row + 1}: {table[row, column]} in place {column + 1}; expected finite numbers, "
-            "or a whole row of NaN where an item has no vector"
+            f"{file}: no vector can be used; row {rows[bad.argmax()] + 1} has {aside[-int(bad.sum())].found}; expected "
+            "finite numbers, or a whole row of NaN where an item has no vector"
         )
-    if rows is not None:
-        table, absent = table[rows], absent[rows]
-    return Embeddings(np.nan_to_num(table), ~absent, f"given: {file}", modality)
+    return Embeddings(np.where(present[:, None], table, np.float32(0)), present, f"given: {file}", modality)

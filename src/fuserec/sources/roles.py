@@ -14,11 +14,11 @@ from fuserec.errors import DataError, OptionError, did_you_mean
 
 TEXTS, TEXT = "texts", "text"
 KEYS: dict[str, dict[str, str]] = {
-    "": {"name": TEXT, "encoding": TEXT},
+    "": {"name": TEXT, "encoding": TEXT, "made_by": TEXT},
     "items": {"file": TEXT, "id": TEXT, "text": TEXTS, "image": TEXTS, "audio": TEXTS, "video": TEXTS, "media": TEXT},
     "interactions": dict.fromkeys(("file", "user", "item", "rating", "time", "time_unit", "split"), TEXT),
     "users": {"file": TEXT},
-    "vectors": {"file": TEXT, "modality": TEXT},
+    "vectors": {"file": TEXT, "modality": TEXT, "missing": TEXT},
 }
 NAMES = {  # compared in lower case, without "_" and other signs
     "item": ("itemid", "item", "asin", "sku", "productid", "movieid"),

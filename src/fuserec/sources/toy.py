@@ -6,6 +6,8 @@ what a user likes, all of them together tell more, and what users did tells more
 """
 
 import csv
+import hashlib
+import os
 import tempfile
 import tomllib
 from pathlib import Path
@@ -13,12 +15,15 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
+from fuserec.atomic import check_writable
 from fuserec.data.catalog import Catalog, Column
 from fuserec.data.dataset import Dataset
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError, OptionError
+from fuserec.sources import toy_media
 from fuserec.sources.toy_media import KINDS, compose, paint, write_clip, write_jingle
 
 NAME = "toyshop"
@@ -72,22 +77,48 @@ MATERIAL_WORDS = (
 def toy_shop(
     n_items: int = 300, n_users: int = 200, seed: int = 0, *, folder: Path | str | None = None, broken: int = 0
 ) -> Dataset:
-    """Sizes and a seed → a rendered shop in `folder` (a dataset folder; default: a new temporary one), as a Dataset.
+    """Sizes and a seed → a rendered shop in `folder` (a dataset folder), as a Dataset.
 
+    Without `folder`, it is in the user's cache folder, rendered at the first call with these options and then shared.
     `broken` media files are damaged in six ways in turn, to try what a pipeline does with them.
     Raises `OptionError` for impossible sizes, `DataError` when the folder holds something other than a toy shop.
     """
     _check_options(n_items, n_users, seed, broken)
-    place = _prepare_folder(folder)
     attributes = _attributes(n_items, seed)
-    columns = _stock(place, attributes, seed)
-    _break_files(place, columns, broken, seed)
-    interactions = _shopping(attributes, n_users, seed)
     ids = Ids((f"item-{row}" for row in range(n_items)), "item")
     users = Ids((f"user-{row}" for row in range(n_users)), "user")
-    dataset = Dataset(NAME, Catalog(ids, columns, root=place), users, interactions)
-    _write_tables(place, dataset)
-    return dataset
+    columns, interactions = _columns(attributes, seed), _shopping(attributes, n_users, seed)
+
+    def shop_in(place: Path) -> Dataset:
+        return Dataset(NAME, Catalog(ids, columns, root=place), users, interactions)
+
+    def render(place: Path) -> Dataset:
+        _prepare_folder(place)
+        _draw(place, attributes, columns, seed)
+        _break_files(place, columns, broken, seed)
+        _write_tables(place, shop_in(place))
+        return shop_in(place)
+
+    if folder is not None:
+        return render(Path(folder))
+    place = user_cache_path("fuserec") / f"{NAME}-{n_items}-{n_users}-{seed}-{broken}-{_code()}"
+    if not place.is_dir():
+        check_writable(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as beside:
+            render(Path(beside) / NAME)
+            try:
+                os.rename(Path(beside) / NAME, place)
+            except OSError:  # another process was faster, with the same shop
+                if not place.is_dir():
+                    raise
+    return shop_in(place)
+
+
+def _code() -> str:
+    """A hash of the code that renders: when it changes, a shared shop is rendered anew."""
+    files = (Path(__file__), Path(toy_media.__file__))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def _check_options(n_items: int, n_users: int, seed: int, broken: int) -> None:
@@ -98,9 +129,8 @@ def _check_options(n_items: int, n_users: int, seed: int, broken: int) -> None:
         raise OptionError(f"toy_shop: broken is {broken}; expected 0 to {n_items}, the number of items")
 
 
-def _prepare_folder(folder: Path | str | None) -> Path:
-    """A folder's name → the folder, with the rendered files of an earlier toy shop removed and its config written."""
-    place = Path(tempfile.mkdtemp(prefix=f"{NAME}-") if folder is None else folder)
+def _prepare_folder(place: Path) -> None:
+    """Make the folder, remove the rendered files of an earlier toy shop in it, write its config."""
     if place.exists() and not place.is_dir():
         raise DataError(f"{place} is a file; name a new or empty folder for the toy shop")
     if place.is_dir() and any(place.iterdir()) and not _is_toy_shop(place):
@@ -113,7 +143,6 @@ def _prepare_folder(folder: Path | str | None) -> Path:
             old.unlink()
         (place / home).mkdir(parents=True, exist_ok=True)
     (place / "dataset.toml").write_bytes(tomli_w.dumps(CONFIG).encode())
-    return place
 
 
 def _is_toy_shop(place: Path) -> bool:
@@ -129,32 +158,45 @@ def _attributes(n_items: int, seed: int) -> dict[str, NDArray[np.int64]]:
     return {name: rng.permutation(np.arange(n_items) % 6) for name in ATTRIBUTES}
 
 
-def _stock(place: Path, attributes: dict[str, NDArray[np.int64]], seed: int) -> dict[str, Column]:
-    """Attributes → the columns of the catalog, with every media file written."""
+def _columns(attributes: dict[str, NDArray[np.int64]], seed: int) -> dict[str, Column]:
+    """Attributes → the columns of the catalog: titles, descriptions, and paths of the media that `_draw` writes."""
     n_items = len(attributes["theme"])
     rng = np.random.default_rng([seed, 2])
     shares = {"description": 0.97, "photo": 0.96, "jingle": 0.96, "clip": 0.10}
     there = {name: rng.permutation(n_items) < round(share * n_items) for name, share in shares.items()}
     values: dict[str, list[str | None]] = {name: [] for name in ("title", "description", *MEDIA)}
     for row in range(n_items):
-        own = np.random.default_rng([seed, 3, row])
-        theme, material, pattern, timbre = (int(attributes[name][row]) for name in ATTRIBUTES[:4])
-        kind = KINDS[own.integers(len(KINDS))]
-        title, description = _describe(kind, theme, material, own)
-        picture, sound = paint(kind, theme, pattern, own), compose(theme, timbre, own)
+        _, title, description, _ = _item(attributes, row, seed)
         values["title"].append(title)
         values["description"].append(description if there["description"][row] else None)
         for name, (_, home, ending) in MEDIA.items():
             values[name].append(f"{home}/item-{row}.{ending}" if there[name][row] else None)
-        if there["photo"][row]:
-            picture.save(place / "photos" / f"item-{row}.png", compress_level=4)
-        if there["jingle"][row]:
-            write_jingle(place / "jingles" / f"item-{row}.wav", sound)
-        if there["clip"][row]:
-            write_clip(place / "clips" / f"item-{row}.mp4", picture)
     return {
         name: Column(name, MEDIA[name][0] if name in MEDIA else "text", tuple(cells)) for name, cells in values.items()
     }
+
+
+def _draw(place: Path, attributes: dict[str, NDArray[np.int64]], columns: dict[str, Column], seed: int) -> None:
+    """Write every media file that the columns name."""
+    for row in range(len(attributes["theme"])):
+        kind, _, _, own = _item(attributes, row, seed)
+        theme, pattern, timbre = (int(attributes[name][row]) for name in ("theme", "pattern", "timbre"))
+        picture, sound = paint(kind, theme, pattern, own), compose(theme, timbre, own)
+        photo, jingle, clip = (columns[name].values[row] for name in MEDIA)
+        if photo:
+            picture.save(place / photo, compress_level=4)
+        if jingle:
+            write_jingle(place / jingle, sound)
+        if clip:
+            write_clip(place / clip, picture)
+
+
+def _item(attributes: dict[str, NDArray[np.int64]], row: int, seed: int) -> tuple[str, str, str, np.random.Generator]:
+    """The kind, title and description of an item, and the generator from which its picture and sound are drawn."""
+    own = np.random.default_rng([seed, 3, row])
+    kind = KINDS[own.integers(len(KINDS))]
+    title, description = _describe(kind, int(attributes["theme"][row]), int(attributes["material"][row]), own)
+    return kind, title, description, own
 
 
 def _describe(kind: str, theme: int, material: int, rng: np.random.Generator) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,19 +14,23 @@ from fuserec.atomic import new_folder
 from fuserec.data.catalog import MEDIA, Catalog, Column
 from fuserec.data.dataset import Dataset
 from fuserec.data.interactions import SPLITS
-from fuserec.errors import DataError
+from fuserec.errors import ArtifactError, DataError
 from fuserec.sources.actions import media_paths
 
+MADE = ('{"encoder"', '{"filler"', '{"normalizers"')  # how `made_by` begins where vectors are not the user's own
 
-def write(dataset: Dataset, folder: str | Path) -> None:
+
+def write(dataset: Dataset, folder: str | Path, *, made_by: str | None = None) -> None:
     """Dataset → a new folder: dataset.toml, items.csv, interactions.csv, media by column, given vectors.
 
     A users.csv is added when users have no interactions, or another order than in interactions.csv. All or nothing;
     raises `ArtifactError` when the folder holds something. Not written: vectors of a column that an encoder made and
     fused ones (they are made again), and the record of what was set aside. Ids that all end in .0 are read without it.
+    made_by: a note for dataset.toml; a folder with the same note is replaced, but for its vector cache, which is kept.
     """
-    with new_folder(Path(folder)) as place:
-        told: dict[str, Any] = {"name": dataset.name}
+    target = Path(folder)
+    with new_folder(target, may_replace=lambda old: made_by is not None and noted(old) == made_by) as place:
+        told: dict[str, Any] = {"name": dataset.name} | ({} if made_by is None else {"made_by": made_by})
         told["items"] = _write_items(dataset.catalog, place)
         told["interactions"] = _write_interactions(dataset, place)
         if list(dict.fromkeys(dataset.interactions.users.tolist())) != list(range(dataset.n_users)):
@@ -35,6 +40,27 @@ def write(dataset: Dataset, folder: str | Path) -> None:
         if vectors:
             told["vectors"] = vectors
         (place / "dataset.toml").write_text(tomli_w.dumps(told), encoding="utf-8", newline="\n")
+        _take_over(target, place)
+
+
+def noted(folder: Path) -> str | None:
+    """A folder → what its dataset.toml says that it was made by, None where it says nothing."""
+    try:
+        return tomllib.loads((folder / "dataset.toml").read_text(encoding="utf-8")).get("made_by")
+    except (OSError, ValueError):  # no such file, or not TOML
+        return None
+
+
+def _take_over(old: Path, new: Path) -> None:
+    """The vector cache of a folder that is replaced goes on in the new one; what else was added there is an error."""
+    added = {path.name for path in old.iterdir()} - {path.name for path in new.iterdir()} if old.exists() else set()
+    foreign = sorted(added - {".fuserec"})
+    if foreign:
+        raise ArtifactError(
+            f"{old} would be replaced, but also holds {', '.join(foreign)}; move that away, or name another folder"
+        )
+    if added:
+        shutil.copytree(old / ".fuserec", new / ".fuserec")
 
 
 def _write_items(catalog: Catalog, place: Path) -> dict[str, Any]:
@@ -102,9 +128,8 @@ def _copy_media(catalog: Catalog, column: Column, place: Path, folder: str) -> l
 def _write_vectors(dataset: Dataset, place: Path) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     files: set[str] = set()
-    for name, embeddings in dataset.embeddings.items():
-        encoded = name in dataset.catalog.columns and embeddings.made_by.startswith('{"encoder"')
-        if encoded or embeddings.parts:  # only fused vectors have parts
+    for name, embeddings in dataset.column_vectors.items():
+        if name in dataset.catalog.columns and embeddings.made_by.startswith(MADE):
             continue
         file = f"vectors/{_file_name(name, files)}.npy"
         told[name] = {"file": file, "modality": embeddings.modality}

@@ -1,0 +1,1 @@
+"""Alignment: the vectors of several columns → one shared space."""

@@ -1,0 +1,1 @@
+"""Augmentation: seeded variants of media, texts and histories, for training only."""

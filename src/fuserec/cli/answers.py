@@ -1,0 +1,99 @@
+"""Commands that ask a model, and the list of components."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fuserec import registry
+from fuserec.cli.options import Json, K, Model, app
+from fuserec.errors import OptionError, did_you_mean
+
+
+@app.command()
+def recommend(
+    model: Model,
+    user: Annotated[str, typer.Argument(help="a user id of the training data")],
+    k: K = 10,
+    explain: Annotated[bool, typer.Option("--explain", help="say what spoke for each item")] = False,
+    json: Json = False,
+) -> None:
+    """The items a user has not seen and will like.
+
+    Example: fuserec recommend shop-model user-7 -k 5 --explain
+    """
+    from fuserec.artifact import load_model
+    from fuserec.cli import console, steps
+
+    items = load_model(model).recommend(user, k)
+    steps.print_items(items, json, explain)
+    if not items:
+        console.note(f"nothing left to recommend: user {user} has seen every item")
+
+
+@app.command()
+def similar(
+    model: Model,
+    item: Annotated[str, typer.Argument(help="an item id of the training data")],
+    by: Annotated[str | None, typer.Option(help="the vectors of this column; default: as the model sees it")] = None,
+    k: K = 10,
+    json: Json = False,
+) -> None:
+    """The items most similar to one.
+
+    Example: fuserec similar shop-model item-17 --by photo
+    """
+    from fuserec.artifact import load_model
+    from fuserec.cli import steps
+
+    steps.print_items(load_model(model).similar_items(item, k, by=by), json, False)
+
+
+@app.command()
+def search(
+    model: Model,
+    text: Annotated[str | None, typer.Option(help="words")] = None,
+    image: Annotated[Path | None, typer.Option(help="a picture file")] = None,
+    audio: Annotated[Path | None, typer.Option(help="a sound file")] = None,
+    video: Annotated[Path | None, typer.Option(help="a video file")] = None,
+    by: Annotated[str | None, typer.Option(help="look at this column only, in whatever modality it is")] = None,
+    k: K = 10,
+    json: Json = False,
+) -> None:
+    """The items that fit a text, a picture, a sound or a video, across modalities.
+
+    Example: fuserec search shop-model --text "a red wooden kite" --by photo
+    """
+    from fuserec.artifact import load_model
+    from fuserec.cli import steps
+    from fuserec.query import search as run
+
+    given: dict[str, str | Path | None] = {"text": text, "image": image, "audio": audio, "video": video}
+    query = {modality: value for modality, value in given.items() if value is not None}
+    if not query:
+        raise OptionError("nothing to search for; give --text, --image, --audio or --video")
+    steps.print_items(run(load_model(model), query, k, by=by), json, explain=True)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="encoders, aligners, fusers, recommenders, ...; default: all")
+    ] = None,
+) -> None:
+    """The components there are, plugins included, with what each one is.
+
+    Example: fuserec list encoders
+    """
+    from fuserec.cli import console, steps
+
+    kinds = [one for one in registry.BUILT_IN if one != "stage"]  # stages are what other components leave
+    if kind is not None and kind.removesuffix("s") not in kinds:
+        plurals = [f"{one}s" for one in kinds]
+        raise OptionError(f"unknown kind {kind!r}{did_you_mean(kind, plurals)} Known: {', '.join(plurals)}.")
+    rows = []
+    for one in [kind.removesuffix("s")] if kind else kinds:
+        for name in registry.components(one):
+            component = registry.load(one, name)
+            rows.append([name, one, getattr(component, "modality", ""), steps.first_line(component)])
+    console.print_table(["name", "kind", "modality", "what it is"], rows)

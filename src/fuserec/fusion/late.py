@@ -1,0 +1,83 @@
+"""Late fusion: the scores that several models give the same items → one score, by ranks or by normalized scores.
+
+Everywhere: `scores` is one float32 (b, n_items) a model, larger is better; -inf marks an item that is no candidate: it
+is left out of minima, means and ranks, and gets 0 from that model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from fuserec.errors import OptionError
+
+Scores = NDArray[np.float32]
+
+
+def reciprocal_rank(scores: Sequence[Scores], constant: float = 60.0) -> Scores:
+    """Scores of models → the sum of 1 / (constant + rank) over models, rank 1 the best (Cormack 2009).
+
+    Items of equal score share the last of their ranks, so that the many of which a model knows nothing gain little.
+    """
+    fused = np.zeros_like(scores[0])
+    for one in scores:
+        ranks = rankdata(-one, method="max", axis=1)
+        fused += np.where(np.isneginf(one), 0.0, 1.0 / (constant + ranks)).astype(np.float32)
+    return fused
+
+
+def comb_sum(normalized: Sequence[Scores]) -> Scores:
+    """Normalized scores of models → their sum (CombSUM: Fox and Shaw 1994)."""
+    return weighted_sum(normalized, [1.0] * len(normalized))
+
+
+def comb_mnz(normalized: Sequence[Scores]) -> Scores:
+    """Scores of models in [0, 1] → their sum times the number of models that give more than 0 (CombMNZ: the same)."""
+    count = np.sum([one > 0 for one in normalized], axis=0)
+    fused: Scores = comb_sum(normalized) * count.astype(np.float32)
+    return fused
+
+
+def weighted_sum(normalized: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """Normalized scores of models, and a weight for each → the weighted sum."""
+    fused = np.zeros_like(normalized[0])
+    for one, weight in zip(normalized, weights, strict=True):
+        fused += np.float32(weight) * one
+    return fused
+
+
+def min_max(scores: Scores) -> Scores:
+    """Scores (b, n_items) → each row in [0, 1], its worst candidate 0 and its best 1; 0 where all are equal."""
+    candidate = np.isfinite(scores)
+    low = np.min(scores, axis=1, keepdims=True, where=candidate, initial=np.inf)
+    high = np.max(scores, axis=1, keepdims=True, where=candidate, initial=-np.inf)
+    return _scaled(scores, candidate, low, high - low)
+
+
+def z_score(scores: Scores) -> Scores:
+    """Scores (b, n_items) → each row minus its mean, divided by its standard deviation; 0 where all are equal."""
+    candidate = np.isfinite(scores)
+    n = np.maximum(candidate.sum(axis=1, keepdims=True), 1)
+    mean = np.sum(scores, axis=1, keepdims=True, where=candidate, dtype=np.float64) / n
+    variance = np.sum((scores - mean) ** 2, axis=1, keepdims=True, where=candidate) / n
+    return _scaled(scores, candidate, mean, np.sqrt(variance))
+
+
+NORMALIZATIONS = {"min-max": min_max, "z-score": z_score}
+
+
+def check_weights(weights: Sequence[float], n_models: int) -> None:
+    """Weights → nothing; raises `OptionError` unless there is one of 0 or more a model, and one above 0."""
+    if len(weights) != n_models or any(not weight >= 0.0 for weight in weights) or not sum(weights) > 0.0:
+        raise OptionError(
+            f"weights are {list(weights)}; expected {n_models} numbers of 0 or more, one a model, and one above 0"
+        )
+
+
+def _scaled(
+    scores: Scores, candidate: NDArray[np.bool_], start: NDArray[np.floating], width: NDArray[np.floating]
+) -> Scores:
+    scaled = np.zeros(scores.shape, np.float64)
+    np.divide(np.subtract(scores, start, where=candidate, out=scaled), width, out=scaled, where=candidate & (width > 0))
+    return np.where(candidate & (width > 0), scaled, 0.0).astype(np.float32)

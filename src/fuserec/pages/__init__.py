@@ -1,0 +1,1 @@
+"""Pages: reports → self-contained HTML files."""

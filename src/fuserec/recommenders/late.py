@@ -1,0 +1,181 @@
+"""Late fusion of models: several recommenders → one, by their ranks or by their scores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fuserec import metrics, registry
+from fuserec.data.dataset import Dataset
+from fuserec.errors import DataError, OptionError
+from fuserec.fusion import late
+from fuserec.preparation.split import split_last
+from fuserec.recommenders.recommender import Recommender, Rows, Scores, shares
+from fuserec.retrieval import top_k
+
+EVERYWHERE = ("catalog_", "users_", "seen_", "popularity_", "embeddings_", "stages_")  # what all models share
+STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # weights that are tried
+SWEEPS, MOST_USERS, K = 3, 500, 10
+
+
+@dataclass(kw_only=True, eq=False)
+class LateFusion(Recommender):
+    """Several models, whose rankings or scores for a user become one: better than fused vectors more often than not.
+
+    rrf       the sum of 1 / (60 + rank) (Cormack 2009); needs no weights and no common scale
+    combsum   the sum of normalized scores (Fox and Shaw 1994)
+    combmnz   that times the number of models that find an item better than their worst (the same)
+    weighted  the weighted sum of normalized scores, the weights given or fitted
+
+    Items that the user has seen are left out before ranks and normalized scores are taken. Fitted weights: models are
+    trained without the last two choices of each user, and coordinate ascent looks for the weights with the best ndcg@10
+    on those, for up to 500 users; then models are trained on everything.
+
+    models_: the fitted models, without what all of them share
+    weights_: float32 (n_models,), ones unless weighted
+    """
+
+    models: tuple[str | Mapping[str, Any], ...] = ("ItemNeighbors", "ContentNeighbors")  # name, or {name, options ...}
+    method: Literal["rrf", "combsum", "combmnz", "weighted"] = "rrf"
+    normalization: Literal["min-max", "z-score"] = "min-max"
+    weights: tuple[float, ...] = ()  # for `weighted`, one a model; none: fitted on held-out choices
+    seed: int = 0  # which users weights are fitted on, where there are more than 500
+
+    def learn(self, dataset: Dataset) -> None:
+        """Fit every model, and the weights where they are asked for and not given."""
+        self._check_options()
+        models = self._unfitted()
+        self.weights_ = np.array(self.weights or np.ones(len(models)), np.float32)
+        if self.method == "weighted" and not self.weights:
+            self.weights_ = self._fitted_weights(dataset)
+        self.models_ = tuple(model.fit(dataset) for model in models)
+        for model in self.models_:
+            for name in EVERYWHERE:
+                delattr(model, name)
+
+    def score(self, users: Rows) -> Scores:
+        """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
+        return self._fuse(self._scores(self._fitted(), users))
+
+    def score_similar(self, item: int) -> Scores:
+        """An item's row → the fusion of how similar each model finds every other item."""
+        scores = [model.score_similar(item)[None, :].copy() for model in self._fitted()]
+        for one in scores:
+            one[0, item] = -np.inf
+        fused: Scores = self._fuse(scores)[0]
+        return fused
+
+    def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
+        """A user's row and item rows (m,) → each model's share of the score."""
+        scores = self._scores(self._fitted(), np.array([user]))
+        alone = [
+            weight * (late.reciprocal_rank([one]) if self.method == "rrf" else self._normalized(one))[0, items]
+            for weight, one in zip(self.weights_, scores, strict=True)
+        ]
+        parts = np.maximum(alone, 0.0)  # (n_models, m)
+        return [shares(self._labels(), column) for column in parts.T]
+
+    def _fuse(self, scores: list[Scores]) -> Scores:
+        if self.method == "rrf":
+            return late.reciprocal_rank(scores)
+        normalized = [self._normalized(one) for one in scores]
+        if self.method == "combmnz":
+            return late.comb_mnz(normalized)
+        return late.weighted_sum(normalized, self.weights_.tolist())
+
+    def _normalized(self, scores: Scores) -> Scores:
+        return late.NORMALIZATIONS[self.normalization](scores)
+
+    def _scores(self, models: Sequence[Recommender], users: Rows) -> list[Scores]:
+        """Fitted models and user rows → each model's scores (b, n_items), -inf where seen."""
+        seen = models[0].seen_[users].tocoo()
+        scores = [model.score(users) for model in models]
+        for one in scores:
+            one[seen.row, seen.col] = -np.inf
+        return scores
+
+    def _fitted_weights(self, dataset: Dataset) -> NDArray[np.float32]:
+        try:
+            parts = split_last(dataset)
+        except DataError as error:
+            raise DataError(
+                f"LateFusion fits weights on the last choices of users with three or more; {dataset.name} has no such "
+                "user; give weights, or use method='rrf'"
+            ) from error
+        held_out = (parts.validation.seen + parts.test.seen).tocsr()
+        users = np.flatnonzero(np.diff(held_out.indptr))
+        users = np.random.default_rng(self.seed).permutation(users)[:MOST_USERS]
+        models = [model.fit(parts.train) for model in self._unfitted()]
+        normalized = [self._normalized(one) for one in self._scores(models, users)]
+        relevant = held_out[users].toarray() > 0
+        blocked = parts.train.seen[users].toarray() > 0
+
+        def ndcg(weights: NDArray[np.float32]) -> float:
+            fused = late.weighted_sum(normalized, weights.tolist())
+            fused[blocked] = -np.inf
+            best = top_k(fused, K)
+            hits = np.take_along_axis(relevant & ~blocked, best, axis=1)
+            return float(metrics.ndcg(hits, relevant.sum(axis=1)).mean())
+
+        return coordinate_ascent(ndcg, len(models))
+
+    def _fitted(self) -> list[Recommender]:
+        """The models, with what they share."""
+        models = [copy(model) for model in self.models_]
+        for model in models:
+            vars(model).update({name: getattr(self, name) for name in EVERYWHERE})
+        return models
+
+    def _unfitted(self) -> list[Recommender]:
+        return [registry.make("recommender", name, options) for name, options in self._named()]
+
+    def _named(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every model's name and options."""
+        named = []
+        for model in self.models:
+            options = {"name": model} if isinstance(model, str) else dict(model)
+            if "name" not in options:
+                raise OptionError(f"LateFusion: the model {options} has no name; write {{name = ..., option = ...}}")
+            named.append((options.pop("name"), options))
+        return named
+
+    def _labels(self) -> list[str]:
+        labels = []
+        for name, options in self._named():
+            told = ", ".join(f"{key}={value}" for key, value in options.items())
+            labels.append(f"{name}({told})" if told else name)
+        return labels
+
+    def _check_options(self) -> None:
+        if len(self.models) < 2 or len(set(self._labels())) < len(self.models):
+            raise OptionError(f"LateFusion: models are {self._labels()}; expected two or more different ones")
+        if self.weights:
+            if self.method != "weighted":
+                raise OptionError(f"LateFusion: weights are for method='weighted'; method is {self.method!r}")
+            late.check_weights(self.weights, len(self.models))
+        if self.method == "combmnz" and self.normalization != "min-max":
+            raise OptionError("LateFusion: combmnz counts scores above 0, so it wants normalization='min-max'")
+
+
+def coordinate_ascent(quality: Callable[[NDArray[np.float32]], float], n_weights: int) -> NDArray[np.float32]:
+    """Weights float32 (n_weights,) → quality: the weights of best quality, changing one at a time, from all ones.
+
+    Each weight in turn takes the best of `STEPS`; up to three sweeps, fewer where a sweep gains nothing. A tie changes
+    nothing.
+    """
+    weights = np.ones(n_weights, np.float32)
+    best = quality(weights)
+    for _ in range(SWEEPS):
+        before = best
+        for place in range(n_weights):
+            for step in STEPS:
+                tried = weights.copy()
+                tried[place] = step
+                if tried.any() and (found := quality(tried)) > best:
+                    best, weights = found, tried
+        if best == before:
+            break
+    return weights
