@@ -25,12 +25,13 @@ HARD = 8  # one in eight negatives is kept, the best ranked
 class Factors(TrainedRecommender):
     """A model of two tables of vectors; a subclass says how they follow from the weights, and what the loss is.
 
-    Negatives stand for what a user did not choose. They are drawn
+    Negatives stand for what a user did not choose. They are drawn of the items that somebody chose (others would only
+    learn to be ranked last, whatever they are):
 
-    uniform     of all items alike
+    uniform     all alike
     popularity  by how many users chose them, corrected by the log of that share (Bengio and Senécal 2008)
     in-batch    as the items of the other users of the batch, corrected in the same way (Yi 2019, eq. 4)
-    hard        of all items alike; of eight, the one that the model ranks best for the user is kept (Zhang 2013)
+    hard        all alike; of eight, the one that the model ranks best for the user is kept (Zhang 2013)
 
     user_vectors_, item_vectors_: float32 (n_users, d) and (n_items, d); a score is the product of two
     """
@@ -79,7 +80,7 @@ class Factors(TrainedRecommender):
             return float(np.concatenate([some.ndcg(users[some.users] @ items.T) for some in judges]).mean())
 
         start = self.start(part, np.random.default_rng(self.seed))
-        weights = self.train(start, loss, judge, pairs.nnz, part, tell)
+        weights = self.train(start, loss, judge if judges else None, pairs.nnz, part, tell)
         with torch.no_grad():
             of_all = self.tables(dataset)({name: self._tensor(value) for name, value in weights.items()})
         self.user_vectors_, self.item_vectors_ = (table.cpu().numpy() for table in of_all)
@@ -126,13 +127,13 @@ class Negatives:
     def draw(self, n: int) -> tuple[Rows, NDArray[np.float32]]:
         """How many → item rows (n,), and the log of how much likelier than another each was, float32 (n,)."""
         if self.sampling in ("uniform", "hard"):
-            return self.rng.integers(0, len(self.popularity), n), np.zeros(n, np.float32)
+            return self.rng.choice(np.flatnonzero(self.popularity), n), np.zeros(n, np.float32)
         if self.sampling == "in-batch":
             rows = self.rng.choice(self.chosen, n)
         else:
             rows = np.searchsorted(np.cumsum(self.popularity), self.rng.random(n) * self.popularity.sum(), side="right")
-        share = self.popularity[rows] / self.popularity.sum()
-        return rows, np.log(share * len(self.popularity))
+        mean = self.popularity[self.popularity > 0].mean()
+        return rows, np.log(self.popularity[rows] / mean)
 
 
 @dataclass(kw_only=True, eq=False)
