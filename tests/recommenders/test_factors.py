@@ -18,7 +18,7 @@ def blocks():
 @pytest.mark.parametrize(
     ("name", "options"),
     [("BPR", {"negatives": 1}), ("BPR", {"negatives": 1, "sampling": "hard"})]
-    + [("SoftmaxFactors", {"sampling": each}) for each in ("uniform", "popularity", "in-batch", "hard")],
+    + [("SoftmaxFactors", {"sampling": each}) for each in ("uniform", "all", "popularity", "in-batch", "hard")],
 )
 def test_planted_blocks_are_learned_with_every_kind_of_negatives(name, options, blocks):
     model = make("recommender", name, {**QUICK, **options}).fit(blocks.train, blocks.validation)
@@ -40,6 +40,7 @@ def test_the_fast_log_sum_exp_is_the_plain_one_with_its_gradients():
 def test_negatives_are_drawn_as_likely_as_told():
     popularity = np.array([0.0, 1.0, 3.0, 4.0], np.float32)
     chosen = np.repeat(np.arange(4), popularity.astype(int))
+    assert set(Negatives("all", popularity, chosen, np.random.default_rng(0)).draw(100)[0]) == {0, 1, 2, 3}
     for sampling in ("popularity", "in-batch", "uniform"):
         rows, log_share = Negatives(sampling, popularity, chosen, np.random.default_rng(0)).draw(20_000)
         share = np.bincount(rows, minlength=4) / len(rows)

@@ -25,20 +25,20 @@ HARD = 8  # one in eight negatives is kept, the best ranked
 class Factors(TrainedRecommender):
     """A model of two tables of vectors; a subclass says how they follow from the weights, and what the loss is.
 
-    Negatives stand for what a user did not choose. They are drawn of the items that somebody chose (others would only
-    learn to be ranked last, whatever they are):
+    Negatives stand for what a user did not choose. They are drawn
 
-    uniform     all alike
+    uniform     of the items that somebody chose, all alike
+    all         of all items alike; those that nobody chose learn to be ranked last, whatever content says of them
     popularity  by how many users chose them, corrected by the log of that share (Bengio and Senécal 2008)
     in-batch    as the items of the other users of the batch, corrected in the same way (Yi 2019, eq. 4)
-    hard        all alike; of eight, the one that the model ranks best for the user is kept (Zhang 2013)
+    hard        as uniform; of eight, the one that the model ranks best for the user is kept (Zhang 2013)
 
     user_vectors_, item_vectors_: float32 (n_users, d) and (n_items, d); a score is the product of two
     """
 
     dim: int = 64
     negatives: int = 2_048
-    sampling: Literal["uniform", "popularity", "in-batch", "hard"] = "uniform"
+    sampling: Literal["uniform", "all", "popularity", "in-batch", "hard"] = "uniform"
 
     def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
         """Training dataset → the weights before the first step."""
@@ -126,6 +126,8 @@ class Negatives:
 
     def draw(self, n: int) -> tuple[Rows, NDArray[np.float32]]:
         """How many → item rows (n,), and the log of how much likelier than another each was, float32 (n,)."""
+        if self.sampling == "all":
+            return self.rng.integers(0, len(self.popularity), n), np.zeros(n, np.float32)
         if self.sampling in ("uniform", "hard"):
             return self.rng.choice(np.flatnonzero(self.popularity), n), np.zeros(n, np.float32)
         if self.sampling == "in-batch":
