@@ -40,7 +40,7 @@ class LateFusion(Combination):
     method: Literal["rrf", "combsum", "combmnz", "weighted"] = "rrf"
     normalization: Literal["min-max", "z-score"] = "min-max"
     weights: tuple[float, ...] = ()  # for `weighted`, one a model; none: fitted on held-out choices
-    seed: int = 0  # which users weights are fitted on, where there are more than 3,000
+    seed: int = 0  # of models that have one and are not given it, and of the users that weights are fitted on
 
     def learn(self, dataset: Dataset) -> None:
         """Fit every model, and the weights where they are asked for and not given, on choices held out for that."""
@@ -127,7 +127,12 @@ class LateFusion(Combination):
         return coordinate_ascent(ndcg, len(models))
 
     def _unfitted(self) -> list[Recommender]:
-        return [registry.make("recommender", name, options) for name, options in map(name_and_options, self.models)]
+        models = []
+        for name, options in map(name_and_options, self.models):
+            if "seed" in registry.load("recommender", name).__dataclass_fields__:
+                options.setdefault("seed", self.seed)
+            models.append(registry.make("recommender", name, options))
+        return models
 
     def _labels(self) -> list[str]:
         labels = []
