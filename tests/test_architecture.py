@@ -13,11 +13,12 @@ ROOT = Path(fuserec.__file__).parent
 FLOORS = [
     ("errors",),
     ("registry", "atomic", "memory", "device"),
+    ("packing",),
     ("data",),
     ("augmentation", "retrieval"),
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),
     ("recommenders", "report"),
-    ("evaluation",),
+    ("evaluation", "search"),
     ("recipe", "artifact", "page"),
     ("demo",),
     ("cli",),

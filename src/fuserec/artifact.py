@@ -1,6 +1,6 @@
 """Artifacts: a fitted model ↔ a folder of JSON, safetensors and Parquet; no code inside, nothing is unpickled.
 
-manifest.json          format and version, model and options, dataset, columns, vectors, hash of every other file
+manifest.json          format and version; the model and the stages that made its vectors; hash of every file
 items.parquet          item_id and the catalog's columns
 users.parquet          user_id
 arrays.safetensors     what was seen, what was learned, the vectors
@@ -18,23 +18,19 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from scipy.sparse import csr_matrix, issparse
 
-from fuserec import __version__, registry
+from fuserec import __version__
 from fuserec.atomic import new_folder
 from fuserec.data.catalog import Catalog, Column
 from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import ArtifactError
+from fuserec.packing import Arrays, pack_component, unpack
 from fuserec.recommenders.recommender import Recommender
 
 FORMAT, VERSION = "fuserec-model", 1
 MANIFEST = "manifest.json"
-KEPT_ELSEWHERE = {
-    "catalog_",
-    "users_",
-    "embeddings_",
-}  # everything else that ends in "_" is an array, or a dict of arrays
+KEPT_ELSEWHERE = frozenset({"catalog_", "users_", "embeddings_"})  # everything else that is learned is packed
 
 
 def save_model(model: Recommender, folder: Path | str, *, about: Mapping[str, Any] | None = None) -> None:
@@ -45,13 +41,8 @@ def save_model(model: Recommender, folder: Path | str, *, about: Mapping[str, An
     """
     model._check_fitted()
     folder = Path(folder)
-    name = type(model).__name__
-    if registry.load("recommender", name) is not type(model):
-        raise ArtifactError(
-            f"{name} is not registered as a recommender, so it could not be loaded again; register it first"
-        )
-    learned = {key: value for key, value in vars(model).items() if key.endswith("_") and key not in KEPT_ELSEWHERE}
-    arrays = _flat(learned)
+    arrays: Arrays = {}
+    packed = pack_component(model, arrays, "model", KEPT_ELSEWHERE)
     for column, embeddings in model.embeddings_.items():
         arrays[f"vectors/{column}"], arrays[f"present/{column}"] = embeddings.vectors, embeddings.present
         arrays |= {f"parts/{column}/{part}": present for part, present in embeddings.parts.items()}
@@ -59,7 +50,7 @@ def save_model(model: Recommender, folder: Path | str, *, about: Mapping[str, An
         "format": FORMAT,
         "version": VERSION,
         "made_with": f"fuserec {__version__}",
-        "model": {"name": name, "options": model.options()},
+        "model": packed,
         "columns": {column.name: column.modality for column in model.catalog_.columns.values()},
         "vectors": {key: {"made_by": e.made_by, "modality": e.modality} for key, e in model.embeddings_.items()},
         "about": dict(about or {}),
@@ -85,8 +76,8 @@ def load_model(folder: Path | str) -> Recommender:
         if not path.is_file() or _sha256(path) != expected:
             raise ArtifactError(f"{path} is missing or was changed since it was written; train the model again")
     try:
-        model: Recommender = registry.make("recommender", manifest["model"]["name"], manifest["model"]["options"])
         arrays = load_file(folder / "arrays.safetensors")
+        model: Recommender = unpack(manifest["model"], arrays)
         items, users = pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "users.parquet")
         columns = {
             name: Column(name, modality, tuple(items[f"column:{name}"]))
@@ -103,8 +94,6 @@ def load_model(folder: Path | str) -> Recommender:
         }
     except (KeyError, TypeError, SafetensorError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder} is damaged ({error}); train the model again") from error
-    for key, value in _nested(arrays).items():
-        setattr(model, key, value)
     return model
 
 
@@ -132,46 +121,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _is_artifact(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
-
-
-def _flat(learned: Mapping[str, Any], prefix: str = "learned/") -> dict[str, NDArray[Any]]:
-    """Attributes (arrays, CSR matrices, dicts of them) → flat array names; a CSR matrix becomes four arrays."""
-    flat: dict[str, NDArray[Any]] = {}
-    for key, value in learned.items():
-        name = prefix + key
-        if issparse(value):
-            csr = value.tocsr()
-            flat |= {f"{name}.{part}": getattr(csr, part) for part in ("data", "indices", "indptr")}
-            flat[f"{name}.shape"] = np.array(csr.shape, dtype=np.int64)
-        elif isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}/")
-        elif isinstance(value, np.ndarray):
-            flat[name] = value
-        else:
-            raise ArtifactError(
-                f"cannot save {key}, a {type(value).__name__}; expected arrays, CSR matrices or dicts of them"
-            )
-    return flat
-
-
-def _nested(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """What `_flat` made, back to attributes."""
-    nested: dict[str, Any] = {}
-    for name, array in arrays.items():
-        path = name.removeprefix("learned/")
-        if path.endswith((".indices", ".indptr", ".shape")):
-            continue
-        value: Any = array
-        if path.endswith(".data"):
-            stem = name.removesuffix(".data")
-            parts = (array, arrays[f"{stem}.indices"], arrays[f"{stem}.indptr"])
-            value, path = csr_matrix(parts, shape=tuple(arrays[f"{stem}.shape"])), path.removesuffix(".data")
-        attribute, _, key = path.partition("/")
-        if key:
-            nested.setdefault(attribute, {})[key] = value
-        else:
-            nested[attribute] = value
-    return nested
 
 
 def _parts(arrays: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[np.bool_]]:

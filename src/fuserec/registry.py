@@ -35,11 +35,18 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
     "encoder": {
+        "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
         "EfficientNetLite0": "fuserec.encoders.pretrained:EfficientNetLite0",
         "MFCC": "fuserec.encoders.audio:MFCC",
         "MiniLM": "fuserec.encoders.pretrained:MiniLM",
+        "SharedAudio": "fuserec.encoders.shared_space:SharedAudio",
+        "SharedImage": "fuserec.encoders.shared_space:SharedImage",
+        "SharedText": "fuserec.encoders.shared_space:SharedText",
         "TfidfText": "fuserec.encoders.text:TfidfText",
+        "TransformersAudio": "fuserec.encoders.hub_audio:TransformersAudio",
+        "TransformersImage": "fuserec.encoders.hub_image:TransformersImage",
+        "TransformersText": "fuserec.encoders.hub_text:TransformersText",
         "VideoFrames": "fuserec.encoders.video:VideoFrames",
     },
     "filler": {
@@ -52,6 +59,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Sum": "fuserec.fusion.early:Sum",
         "Weighted": "fuserec.fusion.early:Weighted",
     },
+    "normalizer": {
+        "Center": "fuserec.preparation.normalize:Center",
+        "PCAWhitening": "fuserec.preparation.normalize:PCAWhitening",
+        "Robust": "fuserec.preparation.normalize:Robust",
+        "UnitLength": "fuserec.preparation.normalize:UnitLength",
+        "ZScore": "fuserec.preparation.normalize:ZScore",
+    },
     "recommender": {
         "ContentNeighbors": "fuserec.recommenders.content:ContentNeighbors",
         "ContentWalk": "fuserec.recommenders.walk:ContentWalk",
@@ -60,6 +74,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+    },
+    "stage": {
+        "Aligned": "fuserec.alignment.aligner:Aligned",
+        "Encoded": "fuserec.encoders.encoder:Encoded",
+        "Normalized": "fuserec.preparation.normalize:Normalized",
     },
     "importer": {
         "mmrec": "fuserec.sources.mmrec:read_mmrec",
@@ -87,6 +106,13 @@ def load(kind: str, name: str) -> Any:
         raise OptionError(f"unknown {kind} {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}.")
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def kind_of(component: type) -> str | None:
+    """A class → the kind under which it is registered by its own name, or None."""
+    place = f"{component.__module__}:{component.__name__}"
+    kinds = (kind for kind in BUILT_IN if components(kind).get(component.__name__) == place)
+    return next(kinds, None)
 
 
 def make(kind: str, name: str, options: dict[str, Any] | None = None) -> Any:

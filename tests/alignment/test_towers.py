@@ -1,3 +1,4 @@
+import json
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +16,7 @@ from fuserec.encoders.image import ColorTexture
 from fuserec.encoders.text import TfidfText
 from fuserec.encoders.views import encode_views
 from fuserec.errors import DataError, OptionError
+from fuserec.packing import pack, unpack
 
 
 def planted(n=200, seed=0, dims=(12, 20, 9), latents=5, noise=0.3, missing=0.1):
@@ -109,6 +111,15 @@ def test_same_seed_same_weights_and_torchs_own_state_is_left_alone():
     vectors = columns["photo"].vectors
     assert np.array_equal(one.project("photo", vectors), same.project("photo", vectors))
     assert not np.array_equal(one.project("photo", vectors), other.project("photo", vectors))
+
+
+def test_a_model_folder_can_hold_them():
+    columns = planted(n=30)
+    towers, arrays = Towers(hidden=4, epochs=2).fit(columns), {}
+    same = unpack(json.loads(json.dumps(pack(towers, arrays, "aligner"))), arrays)
+    assert repr(same) == repr(towers) and same.score_ == towers.score_
+    vectors = columns["photo"].vectors
+    assert np.array_equal(same.project("photo", vectors), towers.project("photo", vectors))
 
 
 def test_the_order_of_columns_and_what_stands_in_gaps_change_nothing():

@@ -5,9 +5,11 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
+import torch
 
 from fuserec.data.media import Limits
-from fuserec.encoders.audio import CHUNK, MFCC, RATE, features, mel_matrix, mfcc, slopes
+from fuserec.encoders import audio
+from fuserec.encoders.audio import CHUNK, MFCC, RATE, mel_matrix
 from fuserec.errors import OptionError
 
 REFERENCE = Path(__file__).parents[1] / "references" / "librosa_mel.npz"
@@ -18,6 +20,18 @@ def librosa():
     """What tests/references/make_librosa_mel.py wrote."""
     with np.load(REFERENCE) as file:
         return dict(file)
+
+
+def features(samples, **options):
+    return [rows.numpy() for rows in audio.features(torch.from_numpy(samples), **options)]
+
+
+def mfcc(mel, n_mfcc):
+    return audio.mfcc(torch.from_numpy(mel), n_mfcc).numpy()
+
+
+def slopes(coefficients):
+    return audio.slopes(torch.from_numpy(coefficients)).numpy()
 
 
 def far(found, expected):
@@ -52,7 +66,7 @@ def test_spectral_statistics_are_those_of_librosa(librosa):
 
 
 def test_a_triangle_has_its_area_and_its_place():
-    bands = mel_matrix(RATE, 2048, 128).toarray()
+    bands = mel_matrix(RATE, 2048, 128)
     assert bands.shape == (128, 1025) and bands.dtype == np.float32
     area = bands.sum(axis=1) * RATE / 2048  # Hz
     assert np.abs(area[40:] - 1).max() < 0.05  # the lowest triangles are narrower than two bins
@@ -157,6 +171,12 @@ def test_a_file_of_another_rate_gives_almost_the_same(tmp_path):
     encoder = MFCC()
     samples = encoder.decode(tmp_path / "a.wav", Limits())
     assert samples.shape == (RATE,) and samples.dtype == np.float32
+
+
+def test_the_device_is_no_part_of_the_identity_and_must_exist():
+    assert MFCC().identity() == MFCC(device="cuda").identity() != MFCC(hop=256).identity()
+    with pytest.raises(OptionError, match="device = 'nowhere' cannot be used here"):
+        MFCC(device="nowhere").encode_batch([tone(440)])
 
 
 @pytest.mark.parametrize("options", [{"n_mfcc": 1}, {"n_mfcc": 65}, {"hop": 0}, {"hop": 2_000}])

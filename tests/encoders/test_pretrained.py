@@ -18,8 +18,9 @@ import pytest
 
 from fuserec.data.media import Limits
 from fuserec.device import one_thread
-from fuserec.encoders import pretrained
+from fuserec.encoders import pretrained, weights
 from fuserec.encoders.pretrained import EfficientNetLite0, MiniLM, available
+from fuserec.encoders.weights import quiet_transformers
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
 needs_weights = pytest.mark.skipif(not available(), reason="the packages of the extra [pretrained] are not installed")
@@ -53,7 +54,7 @@ def small(tmp_path_factory):
     letters = [chr(97 + k) for k in range(26)]
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     (folder / "vocab.txt").write_text("\n".join([*marks, *letters, *(f"##{letter}" for letter in letters)]))
-    with pretrained._quiet_transformers():
+    with quiet_transformers():
         BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
         torch.manual_seed(0)
         config = BertConfig(
@@ -125,7 +126,7 @@ def test_weights_are_loaded_once_however_many_threads_ask(small):
         return small._load(self, path)
 
     kind = type("Counted", (small,), {"_load": load, "device": "cpu"})
-    pretrained._loaded.clear()
+    weights.loaded.clear()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: kind().encode_batch(["abc"]), range(8)))
     assert len(loaded) == 1

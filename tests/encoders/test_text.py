@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuserec.encoders.text import TfidfText, words
-from fuserec.errors import NotFittedError
+from fuserec.errors import NotFittedError, OptionError
 
 TEXTS = [
     "red summer dress",
@@ -43,15 +43,43 @@ def test_a_vector_is_the_formula_projected():
     assert np.abs(vectors @ vectors.T - weights @ weights.T).max() < 1e-5
 
 
+@pytest.mark.parametrize("options", [{}, {"max_features": 5}, {"min_texts": 2}])
+def test_the_weights_are_those_of_sklearns_vectorizer(options):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    encoder = TfidfText(**options).fit(TEXTS)
+    kept = {"max_features": options.get("max_features"), "min_df": options.get("min_texts", 1)}
+    vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True, dtype=np.float32, **kept).fit(TEXTS)
+    new = [*TEXTS, "red red blue unheard", "unheard", ""]
+    weights = vectorizer.transform(new).toarray()
+    assert encoder.words_ == tuple(vectorizer.get_feature_names_out())
+    assert np.abs(encoder._weights(new).toarray() - weights).max() < 1e-6
+    vectors = weights @ encoder.directions_
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert np.abs(encoder.encode_batch(new) - np.where(length > 1e-6, vectors / (length + 1e-30), 0)).max() < 1e-6
+
+
+def test_what_was_learned_is_all_that_a_new_instance_needs():
+    fitted, restored = TfidfText(dim=3).fit(TEXTS), TfidfText(dim=3)
+    vars(restored).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
+    assert np.array_equal(restored.encode_batch(TEXTS), fitted.encode_batch(TEXTS))
+    assert restored.identity() == fitted.identity()
+
+
+def test_fitting_again_forgets():
+    encoder = TfidfText().fit(TEXTS).fit(["!!!"])
+    assert encoder.words_ == () and not encoder.encode_batch(["red"]).any()
+
+
 def test_the_reduction_is_the_best_of_its_rank():
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{word}" for word in rng.zipf(1.5, 12) % 50) for _ in range(60)]
     full, few = TfidfText(dim=60).fit(texts), TfidfText(dim=5).fit(texts)
-    weights = full._vectorizer.transform([words(text) for text in texts]).toarray()
+    weights = full._weights(texts).toarray()
     _, values, directions = np.linalg.svd(weights)
-    projected = weights @ few._directions
-    assert np.linalg.norm(weights - projected @ few._directions.T) < 1.01 * np.linalg.norm(values[5:])
-    assert np.abs(np.abs(np.sum(few._directions[:, 0] * directions[0])) - 1) < 1e-3
+    projected = weights @ few.directions_
+    assert np.linalg.norm(weights - projected @ few.directions_.T) < 1.01 * np.linalg.norm(values[5:])
+    assert np.abs(np.abs(np.sum(few.directions_[:, 0] * directions[0])) - 1) < 1e-3
 
 
 def test_like_texts_are_near():
@@ -75,6 +103,20 @@ def test_few_texts_do_not_fail(texts):
 def test_there_are_never_more_numbers_than_asked_for():
     assert TfidfText(dim=3).fit(TEXTS).encode_batch(["red"]).shape == (1, 3)
     assert TfidfText(dim=128).fit(TEXTS).encode_batch(["red"]).shape == (1, len(TEXTS))
+
+
+def test_directions_that_are_rounding_errors_are_dropped():
+    assert TfidfText().fit(TEXTS[:3] * 20).encode_batch(TEXTS).shape == (len(TEXTS), 3)
+
+
+def test_an_empty_batch():
+    assert TfidfText(dim=3).fit(TEXTS).encode_batch([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("options", [{"dim": 0}, {"max_features": 0}, {"min_texts": 0}])
+def test_impossible_options(options):
+    with pytest.raises(OptionError, match="= 0.*expected 1 or more of each"):
+        TfidfText(**options)
 
 
 def test_rare_words_can_be_left_out():

@@ -17,6 +17,7 @@ from fuserec.encoders.image import ColorTexture
 from fuserec.encoders.pretrained import available
 from fuserec.encoders.video import VideoFrames
 from fuserec.errors import MediaError, OptionError
+from fuserec.packing import pack, unpack
 
 DIM_IMAGE, DIM_AUDIO = 541, 90
 
@@ -161,3 +162,12 @@ def test_the_device_is_no_part_of_the_identity_and_the_network_is_used(tmp_path)
     encoder = VideoFrames(image="EfficientNetLite0", image_options={"device": "cpu"}, audio="")
     assert encoder.identity() == VideoFrames(image="EfficientNetLite0", audio="").identity()
     assert encoder.encode_batch([encoder.decode(tmp_path / "a.mp4", Limits())]).shape == (1, 1280)
+
+
+def test_an_encoder_from_a_model_folder_makes_the_same_vectors(tmp_path):
+    film(tmp_path / "a.mp4", 0, hz=500)
+    encoder, arrays = VideoFrames(frames=2, pick="uniform", image_options={"side": 64}), {}
+    again = unpack(json.loads(json.dumps(pack(encoder, arrays, "encoder"))), arrays)
+    assert again.identity() == encoder.identity() and not arrays
+    first, second = (each.encode_batch([each.decode(tmp_path / "a.mp4", Limits())]) for each in (encoder, again))
+    assert np.array_equal(first, second)

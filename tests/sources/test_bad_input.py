@@ -126,7 +126,23 @@ def test_missing_folders_and_files(folder, tmp_path):
         ("items = 3", OptionError, r"items = 3; expected a section \[items\]"),
         ("[interactions]\ntime_unit = 'us'", OptionError, 'time_unit = "us"; expected "s" or "ms"'),
         ("[vectors.v]\nfile = 'v.npy'\nmodality = 'audio'", DataError, "no such file"),
-        ("[vectors.v]\nmodality = 'audio'", DataError, "names no file"),
+        (
+            "[vectors.v]\nmodality = 'audio'",
+            DataError,
+            r"\[vectors.v\] names no file, and there is no vectors/v.npy or vectors/v.parquet; .*write file = \"FILE\"",
+        ),
+        (
+            "[items]\nmedia = 'pics'",
+            DataError,
+            r"\[items\] media = 'pics', but there is no such folder in .*; expected",
+        ),
+        ("[items]\nmedia = '..'", DataError, r"\[items\] media = '..', but there is no such folder"),
+        (
+            "[items]\ntext = ['title']\nimage = ['title']",
+            OptionError,
+            r"\[items\] text and image both list the column 'title'; expected one modality",
+        ),
+        ("[users]\nfile = 'items.csv'", DataError, "items.csv has no user_id; columns found: item_id, title; rename"),
         ("name = ", DataError, "dataset.toml is not TOML"),
         ("[items]\nid = 'titel'", DataError, r"items.csv has no column 'titel'.*\[items\] id; did you mean 'title'"),
         ("[items]\nimage = 'photo'", DataError, "no column 'photo'.*Columns found: item_id, title"),
@@ -154,9 +170,11 @@ def test_a_wrong_modality(folder):
         (np.ones((3, 2)), r"v.npy has the shape \(3, 2\); expected \(2, dim\)"),
         (np.ones(2), r"v.npy holds \(2,\) of float64; expected numbers of the shape"),
         (np.array([["x"], ["y"]]), "v.npy holds .*<U1"),
-        (np.array([[1, 2], [np.nan, 2]]), "v.npy row 2: nan in place 1; expected finite numbers"),
-        (np.array([[1, np.inf], [1, 2]]), "v.npy row 1: inf in place 2"),
-        (np.array([[1, 2], [1e300, 2]]), "v.npy row 2: inf in place 1"),
+        (
+            np.array([[np.nan, 2], [1, np.inf]]),
+            "v.npy: no vector can be used; row 1 has nan in place 1; expected finite",
+        ),
+        (np.array([[np.nan, np.nan], [1e300, 2]]), "no vector can be used; row 2 has inf in place 1"),
         (np.array([[1], [{}]], dtype=object), "v.npy cannot be read as an array of numbers .*allow_pickle"),
     ],
 )
@@ -173,7 +191,10 @@ def test_wrong_vectors(folder, array, message):
         ({"item_id": ["a", "b"], "vector": [[1.0], [1.0, 2.0]]}, r"v.parquet: vectors of the lengths \[1, 2\]"),
         ({"item_id": ["a"], "vector": [1.0]}, "expected item_id, and vector as lists of numbers"),
         ({"id": ["a"], "vector": [[1.0]]}, "v.parquet has the columns id, vector"),
-        ({"item_id": ["a"], "vector": [[1.0, None]]}, "v.parquet row 1: nan in place 2"),
+        (
+            {"item_id": ["x", "b"], "vector": [[1.0, 1.0], [1.0, None]]},
+            "no vector can be used; row 2 has nan in place 2",
+        ),
     ],
 )
 def test_wrong_tables_of_vectors(folder, table, message):

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -97,6 +98,39 @@ def test_ids_stay_strings(folder):
     assert "interactions.csv: the ids in item_id all end in .0, which is left out" in notes
 
 
+def test_ids_that_were_floats_are_whole_numbers(folder):
+    (folder / "items.csv").write_text("code,name\n1.0,x\n,nobody\n2.0,y\n")
+    (folder / "interactions.csv").write_text("user_id,item_id\n7.0,2\n,1\n8.0,1\n")
+    shop = read(said(folder, '[items]\nid = "code"\n[interactions]\nuser = "user_id"\nitem = "item_id"\n'))
+    assert list(shop.catalog.ids) == ["1", "2"] and list(shop.users) == ["7", "8"]
+    (folder / "items.csv").write_text("code,name\n1.0,x\n2.5,y\n")  # not whole numbers, so written as they are
+    (folder / "interactions.csv").write_text("user_id,item_id\nu,1.0\n")
+    assert read(folder).interactions.items.tolist() == [0]
+
+
+def test_users_can_be_listed(folder):
+    (folder / "people.csv").write_text("user_id,age\nw,3\nv,2\nw,4\n,5\n")
+    shop = read(said(folder, '[users]\nfile = "people.csv"\n'))
+    assert list(shop.users) == ["w", "v", "u"] and shop.interactions.users.tolist() == [2, 1, 2]
+    assert [(entry.where, entry.reason) for entry in shop.set_aside] == [
+        ("people.csv row 4", "empty user id"),
+        ("people.csv row 3", "duplicate user id"),
+    ]
+
+
+def test_dates_of_parquet_have_a_unit_of_their_own(folder):
+    (folder / "interactions.csv").unlink()
+    said(folder, '[interactions]\ntime = "time"\ntime_unit = "ms"\n')
+    moments = pl.Series([5_000_000, 6_000_000]).cast(pl.Datetime("ms"))
+    frame = pl.DataFrame({"user": ["u", "v"], "item": ["a", "b"], "time": moments})
+    frame.write_parquet(folder / "interactions.parquet")
+    notes = []
+    assert read(folder, on_note=notes.append).interactions.times.tolist() == [5000, 6000]
+    assert "interactions.parquet: time holds dates, which have a unit of their own; time_unit is not used" in notes
+    frame.with_columns(pl.col("time").cast(pl.Int64)).write_parquet(folder / "interactions.parquet")
+    assert read(folder).interactions.times.tolist() == [5000, 6000]
+
+
 def test_gbk_is_read_when_only_the_encoding_is_said(folder):
     (folder / "items.csv").write_bytes("item_id,标题\na,苹果手机\nb,草莓蛋糕\n".encode("gbk"))
     with pytest.raises(DataError, match="items.csv header is not UTF-8.*GBK"):
@@ -121,6 +155,7 @@ def test_media_are_found_in_a_subfolder(folder):
     assert shop.catalog.columns["photo"].values == ("photos/a.png", "photos/b.PNG")
     assert shop.catalog.columns["clip"].values == ("a.mp4", None)
     assert "items.csv: the files of photo are in photos/" in notes
+    (folder / "deep" / "media").mkdir(parents=True)
     shop = read(said(folder, '[items]\nmedia = "deep/media"\n'))
     assert shop.catalog.columns["photo"].values == ("deep/media/a.png", "deep/media/b.PNG")
 
@@ -153,7 +188,7 @@ def test_paths_cannot_leave_the_folder(folder):
     assert shop.set_aside[0] == SetAside(
         "read", "image", "items.json row 1", "the path leaves the dataset folder", "../../etc/passwd.png"
     )
-    assert shop.set_aside_counts() == {
+    assert Counter((entry.what, entry.reason) for entry in shop.set_aside) == {
         ("image", "the path leaves the dataset folder"): len(leaving),
         ("image", "a URL; download the file first"): 2,
     }
@@ -167,6 +202,8 @@ def test_vectors_are_read(folder):
     frame.write_parquet(folder / "vectors" / "other.parquet")
     (folder / "deep.npy").write_bytes((folder / "vectors" / "photo.npy").read_bytes())
     shop = read(said(folder, '[vectors.deep]\nfile = "deep.npy"\nmodality = "audio"\n'))
+    said(folder, '[vectors.photo]\nmodality = "video"\n')
+    assert read(folder).embeddings["photo"].modality == "video"  # the file is found by the name
     photo, other, deep = (shop.embeddings[name] for name in ("photo", "other", "deep"))
     assert photo.modality == "image" and photo.made_by == "given: photo.npy" and photo.vectors.dtype == np.float32
     assert photo.present.tolist() == [True, False] and photo.vectors.tolist() == [[1, 2], [0, 0]]
@@ -176,6 +213,42 @@ def test_vectors_are_read(folder):
         "other.parquet row 2: vector set aside: unknown item (found 'x')",
         "other.parquet row 3: vector set aside: duplicate item id (found 'b')",
     ]
+
+
+NUMBERS = np.array([[1, 2], [np.nan, 2], [np.nan, np.nan], [3, np.inf]])
+
+
+def with_numbers(folder, config=""):
+    """Items a, b and so on, a row of `NUMBERS` each, as an array and as a table in the opposite order."""
+    names = list("abcd")
+    (folder / "items.csv").write_text("item_id,title\n" + "".join(f"{name},Item {name}\n" for name in names))
+    (folder / "vectors").mkdir()
+    np.save(folder / "vectors" / "lab.npy", NUMBERS)
+    frame = pl.DataFrame({"item_id": names[::-1], "vector": NUMBERS[::-1].tolist()})
+    frame.write_parquet(folder / "vectors" / "table.parquet")
+    return read(said(folder, config))
+
+
+def test_a_vector_with_a_number_that_is_missing_is_set_aside(folder):
+    shop = with_numbers(folder)
+    for name, file, rows in (("lab", "lab.npy", (2, 4)), ("table", "table.parquet", (3, 1))):
+        found = shop.embeddings[name]
+        assert found.present.tolist() == [True, False, False, False]  # a whole row of NaN is missing on purpose
+        assert found.vectors[0].tolist() == [1, 2] and not found.vectors[1:].any()
+        assert [str(entry) for entry in shop.set_aside if file in entry.where] == [
+            f"{file} row {rows[0]}: vector set aside: a number that is not finite (found 'nan in place 1')",
+            f"{file} row {rows[1]}: vector set aside: a number that is not finite (found 'inf in place 2')",
+        ]
+    assert len(shop.set_aside) == 4
+
+
+def test_a_missing_number_can_count_as_zero(folder):
+    shop = with_numbers(folder, '[vectors.lab]\nmissing = "zero"\n')
+    assert shop.embeddings["lab"].present.tolist() == [True, True, False, False]
+    assert shop.embeddings["lab"].vectors[:2].tolist() == [[1, 2], [0, 2]]
+    assert shop.embeddings["table"].present.tolist() == [True, False, False, False]
+    with pytest.raises(OptionError, match=r"\[vectors.lab\] missing = 'mean'; expected \"zero\", or nothing"):
+        read(said(folder, '[vectors.lab]\nmissing = "mean"\n'))
 
 
 def test_vectors_follow_the_rows_of_the_file_when_items_are_set_aside(folder):

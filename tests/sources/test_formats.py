@@ -86,6 +86,7 @@ def test_value_text(value, text):
         ("t.csv", 'a,b\n1,"two\nlines"\n3,4,5\n', "t.csv row 2 has 3 fields"),
         ("t.csv", 'a,b\n1,2\n3,"4\n5,6\n', "t.csv row 2 cannot be read .*expected a closing quote"),
         ("t.csv", "a,b, a\n1,2,3\n", "t.csv has more than one column 'a'"),
+        ("t.csv", "name,b,name\n1,2,3\n", "t.csv has more than one column 'name'; expected each name once; rename"),
         ("t.csv", 'a,a\n1,5" x\n', "t.csv has more than one column 'a'"),
         ("t.jsonl", '{"a": "x\\ud83d"}', r"t.jsonl holds 'x\\ud83d', with half of a character"),
         ("t.csv", "", "t.csv is empty; expected a header and rows"),
@@ -132,6 +133,39 @@ def test_other_encodings_are_told_and_can_be_named(tmp_path):
         read_table(table(tmp_path, "lines.jsonl", b'{"a": 1}\n{"a": "\xcd\xc6\xbc\xf6"}\n'))
 
 
-def test_long_texts(tmp_path):
-    path = table(tmp_path, "t.csv", "a,b\n1," + "x" * 300_000 + "\n2,\n")
-    assert [value and len(value) for value in columns(path)["b"]] == [300_000, None]
+@pytest.mark.parametrize("more", ["", '3,5" disk\n'])  # the quote inside of a field is for the slower reader
+def test_long_texts(tmp_path, more):
+    path = table(tmp_path, "t.csv", "a,b\n1," + "x" * 300_000 + "\n2,\n" + more)
+    assert [value and len(value) for value in columns(path)["b"]][:2] == [300_000, None]
+    with pytest.raises(DataError, match="t.csv row 2 has 1 fields"):
+        read_table(table(tmp_path, "t.csv", "a,b\n1," + "x" * 300_000 + "\n2\n" + more))
+
+
+def test_a_csv_as_excel_writes_it_in_europe(tmp_path):
+    notes = []
+    path = table(tmp_path, "t.csv", 'id;title;price;id2\n1;"Salt; 1,5 kg";4,5;1,2,3\n2;Pepper, black;;4\n3;x;3;5\n')
+    assert read_table(path, note=notes.append).to_dict(as_series=False) == {
+        "id": ["1", "2", "3"],
+        "title": ["Salt; 1,5 kg", "Pepper, black", "x"],
+        "price": ["4.5", None, "3"],
+        "id2": ["1,2,3", "4", "5"],
+    }
+    assert notes == ['t.csv: the separator is ";", and numbers like 4,5 are read as 4.5']
+    assert columns(table(tmp_path, "t.csv", "id,a;b\n1,2\n")) == {"id": ["1"], "a;b": ["2"]}
+    with pytest.raises(DataError, match="t.csv row 2 is not UTF-8"):
+        read_table(table(tmp_path, "t.csv", b'id;title\n1;"two\nlines"\n2;\xff\n'))
+
+
+@pytest.mark.parametrize("more", ["", '4,5" disk\n'])
+def test_a_csv_line_without_any_value_is_no_row(tmp_path, more):
+    path = table(tmp_path, "t.csv", 'a,b\n1,2\n\n,\n , \n"",\n3,\n' + more + ",\n")
+    assert [values[:2] for values in columns(path).values()] == [["1", "3"], ["2", None]]
+    assert len(columns(path)["a"]) == 2 + bool(more)
+    with pytest.raises(DataError, match="t.csv row 2 has 3 fields"):
+        read_table(table(tmp_path, "t.csv", "a,b\n1,2\n,\n\n3,4,5\n"))
+    assert columns(table(tmp_path, "t.csv", "a\n1\n\n2\n")) == {"a": ["1", "2"]}
+
+
+def test_columns_without_a_name_get_one(tmp_path):
+    path = table(tmp_path, "t.csv", "a,,\n1,2,\n")
+    assert columns(path) == {"a": ["1"], "column 2": ["2"], "column 3": [None]}

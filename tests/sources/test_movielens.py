@@ -60,6 +60,21 @@ def test_latest(tmp_path):
     ]
 
 
+def test_rows_that_are_left_out_are_told(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,10,0.5,978300760\n")
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n10,A,Drama\n10,B,Drama\n,C,Drama\n")
+    (tmp_path / "items.csv").write_text("item_id,plot,image\n10,Once,../a.jpg\n10,Twice,\n77,Never,\n")
+    shop = read_movielens(tmp_path)
+    assert shop.catalog.columns["title"].values == ("A",) and shop.catalog.columns["plot"].values == ("Once",)
+    assert [(entry.where, entry.reason, entry.found) for entry in shop.set_aside] == [
+        ("movies.csv row 3", "empty item id", ""),
+        ("movies.csv row 2", "duplicate item id", "10"),
+        ("items.csv row 2", "duplicate item id", "10"),
+        ("items.csv row 3", "unknown item", "77"),
+        ("items.csv row 1", "the path leaves the dataset folder", "../a.jpg"),
+    ]
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(DataError, match="holds no MovieLens ratings; expected u.data"):
         read_movielens(tmp_path)

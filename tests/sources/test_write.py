@@ -23,13 +23,21 @@ def made(root, photos=("pics/1.png", None, "pics/gone.png")):
         Column("jingle 声", "audio", (None, "2.wav", None)),
     ]
     given = Embeddings(np.array([[1, 2], [3, 4], [0, 0]]), np.array([True, True, False]), "given: x.npy", "image")
+    ones, all_items = np.ones((3, 4)), np.ones(3, bool)
+    vectors = {
+        "photo/x": given,
+        "photo": Embeddings(ones, all_items, '{"model": "of my own"}', "image"),
+        "clip": Embeddings(ones, all_items, '{"encoder": "of a column that is not here"}'),
+        "title": Embeddings(ones, all_items, '{"encoder": "TfidfText"}'),
+        "fused": Embeddings(ones, all_items, '{"fuser": "Sum"}', parts={"photo": all_items}),
+    }
     rows = {"users": [1, 0, 1], "items": [2, 0, 1], "ratings": [0.1, 2, 3.5], "times": [5, 6, 7], "splits": [0, 2, 1]}
     return Dataset(
         "The shop: 店",
         Catalog(Ids(["007", "1.0", "c"]), {column.name: column for column in columns}, root),
-        Ids(["v", "u"], "user"),
+        Ids(["v", "u", "lurker"], "user"),
         Interactions(**{name: np.array(values) for name, values in rows.items()}),
-        {"photo/x": given, "title": Embeddings(np.ones((3, 4)), np.ones(3, bool), '{"encoder": "TfidfText"}')},
+        vectors,
     )
 
 
@@ -40,6 +48,7 @@ def pairs(shop):
 
 def same(one, two):
     assert one.name == two.name and list(one.catalog.ids) == list(two.catalog.ids)
+    assert list(one.users) == list(two.users)
     assert list(one.catalog.columns) == list(two.catalog.columns)
     for name, column in one.catalog.columns.items():
         assert column.modality == two.catalog.columns[name].modality
@@ -61,7 +70,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert back.catalog.columns["jingle 声"].values == (None, "jingle_声/2.wav", None)
     assert back.catalog.path("photo", 0).read_bytes() == b"one"
     assert back.catalog.path("jingle 声", 1).read_bytes() == b"two"
-    assert list(back.embeddings) == ["photo/x"]
+    assert list(back.embeddings) == ["photo/x", "photo", "clip"]
     vectors = back.embeddings["photo/x"]
     assert vectors.modality == "image" and vectors.present.tolist() == [True, True, False]
     assert vectors.vectors.tolist() == [[1, 2], [3, 4], [0, 0]]
@@ -86,6 +95,7 @@ def test_implicit_interactions_without_columns(tmp_path):
     rows = Interactions(np.array([0, 0]), np.array([1, 0]))
     shop = Dataset("plain", Catalog(Ids(["a", "b"]), {}), Ids(["u"], "user"), rows)
     write(shop, str(tmp_path / "to"))
+    assert not (tmp_path / "to" / "users.csv").exists()  # interactions.csv tells them all, in their order
     back = read(tmp_path / "to")
     assert back.interactions.ratings is back.interactions.times is back.interactions.splits is None
     assert back.sha256 == shop.sha256

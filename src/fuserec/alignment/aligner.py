@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings, unit
+from fuserec.data.embeddings import SHARED, Embeddings, unit
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
-SHARED = "shared-"  # what the names of aligned columns begin with
 
 
 @dataclass(kw_only=True, eq=False)
@@ -98,7 +97,7 @@ def own_columns(dataset: Dataset, columns: Sequence[str] | None = None) -> dict[
 
     Raises `OptionError` for a name without such vectors.
     """
-    available = {name: e for name, e in dataset.embeddings.items() if name != "fused" and not name.startswith(SHARED)}
+    available = dataset.column_vectors
     for column in columns or ():
         if column not in available:
             known = ", ".join(available) or "none; encode the dataset first"
@@ -121,14 +120,28 @@ def align(
     """
     from fuserec.alignment.projection import GCCA
 
-    aligner = aligner or GCCA()
     chosen = own_columns(dataset, columns)
     warm = dataset.warm if dataset.warm.any() else None
-    aligner.fit(chosen, warm if fit_on is None else fit_on, views=views)
-    for name, embeddings in chosen.items():
-        made_by = dumps(
-            {"aligner": type(aligner).__name__, "options": asdict(aligner), "of": embeddings.made_by}, sort_keys=True
-        )
-        shared = np.where(embeddings.present[:, None], aligner.project(name, embeddings.vectors), np.float32(0))
-        dataset = dataset.with_embeddings(SHARED + name, replace(embeddings, vectors=shared, made_by=made_by))
-    return dataset
+    aligner = (aligner or GCCA()).fit(chosen, warm if fit_on is None else fit_on, views=views)
+    stage = Aligned(aligner_=aligner)
+    return stage(dataset).with_stage(stage)
+
+
+@dataclass(kw_only=True, eq=False)
+class Aligned:
+    """The stage that `align` leaves behind: the fitted aligner, to bring other items into the same space."""
+
+    aligner_: Aligner | None = None
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Another dataset with vectors → the same with `shared-<column>` for each column that it has."""
+        assert self.aligner_ is not None  # it is set when the stage is made or loaded
+        for name in self.aligner_.centers_:
+            if name not in dataset.embeddings:
+                continue
+            own = dataset.embeddings[name]
+            told = {"aligner": type(self.aligner_).__name__, "options": asdict(self.aligner_), "of": own.made_by}
+            shared = np.where(own.present[:, None], self.aligner_.project(name, own.vectors), np.float32(0))
+            made = replace(own, vectors=shared, made_by=dumps(told, sort_keys=True))
+            dataset = dataset.with_embeddings(SHARED + name, made)
+        return dataset

@@ -1,19 +1,18 @@
 """Dataset: a catalog, what users did with it, and the vectors made so far. Frozen; stages return new ones."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fuserec.data.catalog import Catalog
-from fuserec.data.embeddings import Embeddings
+from fuserec.data.embeddings import SHARED, Embeddings
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError
@@ -41,9 +40,20 @@ class SetAside(NamedTuple):
         )
 
 
+class Stage(Protocol):
+    """A fitted stage: how vectors were made, ready to make those of other items in the same way."""
+
+    def __call__(self, dataset: "Dataset") -> "Dataset":
+        """Another dataset with the same columns → the same with this stage's vectors; nothing is learned."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A catalog, its users, what they did, the vectors made so far, and a record of all that was set aside."""
+    """A catalog, its users, what they did, the vectors made so far, and a record of all that was set aside.
+
+    stages: what made the vectors, in order; applied to another dataset one after the other, they make its vectors
+    """
 
     name: str
     catalog: Catalog
@@ -51,6 +61,7 @@ class Dataset:
     interactions: Interactions
     embeddings: Mapping[str, Embeddings] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         n_users, n_items = self.n_users, self.n_items
@@ -105,17 +116,22 @@ class Dataset:
             digest.update(self.embeddings[name].vectors.tobytes())
         return digest.hexdigest()
 
+    @property
+    def column_vectors(self) -> dict[str, Embeddings]:
+        """The vectors of single columns, as encoded or given: neither fused nor brought into a shared space."""
+        return {name: e for name, e in self.embeddings.items() if not e.parts and not name.startswith(SHARED)}
+
     def with_embeddings(self, name: str, embeddings: Embeddings) -> "Dataset":
         """The same dataset with these vectors added or replaced."""
         return replace(self, embeddings={**self.embeddings, name: embeddings})
 
+    def with_stage(self, stage: Stage) -> "Dataset":
+        """The same dataset with this stage added to those that made its vectors."""
+        return replace(self, stages=(*self.stages, stage))
+
     def with_set_aside(self, more: Iterable[SetAside]) -> "Dataset":
         """The same dataset with these added to the record of what was set aside."""
         return replace(self, set_aside=(*self.set_aside, *more))
-
-    def set_aside_counts(self) -> dict[tuple[str, str], int]:
-        """(what, reason) → how many, the most frequent first."""
-        return dict(Counter((entry.what, entry.reason) for entry in self.set_aside).most_common())
 
     def __repr__(self) -> str:
         counts = f"{self.n_users:,} users, {self.n_items:,} items, {len(self.interactions):,} interactions"

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from fuserec.data.catalog import MODALITIES
 from fuserec.errors import DataError
 
+SHARED = "shared-"  # what the names of vectors in the shared space begin with; the column's name follows
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:

@@ -211,6 +211,9 @@ def read_frames(path: Path, limits: Limits, n_frames: int, side: int, *, key_fra
 
     Without `key_frames`, over all of its frames, each of which is then decoded.
     """
+    from av.video.reformatter import VideoReformatter
+
+    scaler: Any = VideoReformatter()  # one for all frames: to set one up takes longer than to scale a frame
     with _open_av(path, "video", limits) as container:
         if not container.streams.video:
             raise MediaError("the file has no pictures")
@@ -222,7 +225,7 @@ def read_frames(path: Path, limits: Limits, n_frames: int, side: int, *, key_fra
         every = 1
         for index, frame in enumerate(container.decode(stream)):
             if index % every == 0:
-                frames.append(frame.to_ndarray(format="rgb24", width=side, height=side))
+                frames.append(scaler.reformat(frame, side, side, "rgb24").to_ndarray())
             if len(frames) >= 16 * n_frames:  # a long video: keep every other one from here on
                 frames, every = frames[::2], 2 * every
         if not frames:

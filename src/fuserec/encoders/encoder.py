@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -62,6 +62,10 @@ class Encoder(ABC):
         }
         return json.dumps(described, sort_keys=True)
 
+    def space(self) -> str:
+        """Names the space the vectors lie in: those of two encoders may be compared where these are the same."""
+        return self.identity()
+
 
 def encode(
     dataset: Dataset,
@@ -88,12 +92,34 @@ def encode(
             raise OptionError(
                 f"column {key!r} holds {column.modality}, but {type(encoder).__name__} encodes {encoder.modality}"
             )
+    fitted = {}
     for column in dataset.catalog.columns.values():
         chosen = encoders.get(column.name) or encoders.get(column.modality)
         if chosen is not None:
-            run = _ColumnRun(dataset, column, replace(chosen), limits or Limits(), cache, workers, on_progress)
+            fitted[column.name] = _fitted(replace(chosen), dataset, column)
+            run = _ColumnRun(dataset, column, fitted[column.name], limits or Limits(), cache, workers, on_progress)
             dataset = run.encode()
-    return dataset
+    return dataset.with_stage(Encoded(encoders_=fitted)) if fitted else dataset
+
+
+@dataclass(kw_only=True, eq=False)
+class Encoded:
+    """The stage that `encode` leaves behind: column → its fitted encoder, to encode other items in the same way."""
+
+    encoders_: dict[str, Encoder] = field(default_factory=dict)
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Another dataset → the same with the vectors of the columns that it has."""
+        for name, encoder in self.encoders_.items():
+            if name in dataset.catalog.columns:
+                column = dataset.catalog.columns[name]
+                dataset = _ColumnRun(dataset, column, encoder, Limits(), None, 1, None).encode()
+        return dataset
+
+
+def _fitted(encoder: Encoder, dataset: Dataset, column: Column) -> Encoder:
+    learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
+    return encoder.fit([value for value, used in zip(column.values, learn_from, strict=True) if value and used])
 
 
 def default_encoders() -> dict[str, Encoder]:
@@ -122,10 +148,7 @@ class _ColumnRun:
         self.dataset, self.column, self.limits, self.cache = dataset, column, limits, cache
         self.workers = workers or os.cpu_count() or 1
         self.on_progress = on_progress or (lambda name, done, total: None)
-        learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
-        self.encoder = encoder.fit(
-            [value for value, used in zip(column.values, learn_from, strict=True) if value and used]
-        )
+        self.encoder = encoder
         self.reads_files = encoder.modality != "text"
         self.broken: dict[bytes, str] = {}  # content hash → why it cannot be decoded
         self.set_aside: list[SetAside] = []

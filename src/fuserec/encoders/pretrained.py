@@ -3,15 +3,11 @@
 Nothing is ever downloaded. Weights are read once a process, after their SHA-256 was checked.
 """
 
-import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +16,9 @@ from numpy.typing import NDArray
 from fuserec.data.media import Limits, read_image
 from fuserec.device import check_device, one_thread
 from fuserec.encoders.encoder import Encoder
+from fuserec.encoders.weights import once, quiet_transformers, sha256
+from fuserec.encoders.windows import cut_tokens, masked_mean, mean_of_windows, pad, unit
 from fuserec.errors import DataError, MissingExtraError
-
-_loaded: dict[tuple[str, str, str], Any] = {}  # (path of the weights, SHA-256, device) → what `_load` made of them
-_loading = Lock()
 
 
 def available() -> bool:
@@ -57,13 +52,12 @@ class _Pretrained(Encoder):
 
     def _network(self) -> Any:
         path = self._weights_path()
-        key = (str(path), self.sha256, self.device)
-        with _loading:
-            if key not in _loaded:
-                _check_sha256(path, self.sha256)
-                check_device(self.device)
-                _loaded[key] = self._load(path)
-            return _loaded[key]
+        return once((str(path), self.sha256, self.device), lambda: self._checked(path))
+
+    def _checked(self, path: Path) -> Any:
+        _check_sha256(path, self.sha256)
+        check_device(self.device)
+        return self._load(path)
 
     def _weights_path(self) -> Path:
         for package in self.packages:
@@ -79,8 +73,7 @@ class _Pretrained(Encoder):
 
 def _check_sha256(path: Path, expected: str) -> None:
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
     except OSError as error:
         raise DataError(f"{path}: weights cannot be read ({error.strerror}); install the package again") from error
     if found != expected:
@@ -88,22 +81,6 @@ def _check_sha256(path: Path, expected: str) -> None:
             f"{path}: these are not the weights that fuserec was tested with: SHA-256 {found}, expected {expected}; "
             "install the package again"
         )
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars and no log lines from transformers while a model is loaded; put back as it was."""
-    from transformers.utils import logging
-
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -125,7 +102,7 @@ class MiniLM(_Pretrained):
     def _load(self, path: Path) -> Any:
         from transformers import AutoModel, AutoTokenizer
 
-        with _quiet_transformers():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(path.parent, local_files_only=True, use_fast=True)
             model = AutoModel.from_pretrained(path.parent, local_files_only=True, use_safetensors=True)
         backend = tokenizer.backend_tokenizer  # used directly: setting its options is not safe between threads
@@ -137,35 +114,17 @@ class MiniLM(_Pretrained):
     def encode_batch(self, batch: list[str]) -> NDArray[np.float32]:
         """Texts (b of them) → float32 (b, 384), each of unit length."""
         tokenizer, (first, last), padding, model = self._network()
-        windows: list[list[int]] = []
-        owners: list[int] = []  # the text of each window
-        for owner, text in enumerate(batch):
-            tokens = tokenizer.encode(text, add_special_tokens=False).ids
-            n_windows = max(1, -(-len(tokens) // (self.max_tokens - 2)))
-            for part in np.array_split(np.asarray(tokens, dtype=np.int64), n_windows):
-                windows.append([first, *part.tolist(), last])
-                owners.append(owner)
-        pooled = np.empty((len(windows), model.config.hidden_size), dtype=np.float32)
-        by_length = sorted(range(len(windows)), key=lambda window: len(windows[window]))
-        for start in range(0, len(windows), self.rows):  # windows of like length together need little padding
-            chosen = by_length[start : start + self.rows]
-            pooled[chosen] = self._pool([windows[window] for window in chosen], padding, model)
-        vectors = np.zeros((len(batch), pooled.shape[1]), dtype=np.float32)
-        np.add.at(vectors, owners, pooled)  # a sum points where a mean does
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors
+        tokens = [tokenizer.encode(text, add_special_tokens=False).ids for text in batch]
+        windows = [cut_tokens(ids, self.max_tokens, [first], [last]) for ids in tokens]
+        return unit(mean_of_windows(windows, lambda some: self._pool(some, padding, model), self.rows))
 
     def _pool(self, windows: list[list[int]], padding: int, model: Any) -> NDArray[np.float32]:
         import torch
 
-        longest = max(map(len, windows))
-        ids = torch.tensor([window + [padding] * (longest - len(window)) for window in windows], device=self.device)
-        lengths = torch.tensor([len(window) for window in windows], device=self.device)
-        mask = (torch.arange(longest, device=self.device) < lengths[:, None]).long()  # (n_windows, longest)
         with torch.inference_mode(), one_thread:
+            ids, mask = (torch.from_numpy(part).to(self.device) for part in pad(windows, padding))
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n_windows, longest, dim)
-            mean = (states * mask[..., None]).sum(dim=1) / lengths[:, None]
-            return np.asarray(mean.cpu().numpy(), dtype=np.float32)
+            return np.asarray(masked_mean(states, mask).cpu().numpy(), dtype=np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -205,3 +164,8 @@ class EfficientNetLite0(_Pretrained):
             pixels = torch.from_numpy(np.stack(batch)).to(self.device).permute(0, 3, 1, 2)  # (b, 3, 224, 224)
             features = model.extract_features((pixels.float() - 127.0) / 128.0)  # (b, 1280, 7, 7)
             return np.asarray(features.mean(dim=(2, 3)).cpu().numpy(), dtype=np.float32)
+
+    def classifier(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The weights (1000, 1280) and the bias (1000,) that make the logits of ImageNet's classes of a vector."""
+        layer = self._network()._fc
+        return layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()

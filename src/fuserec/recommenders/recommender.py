@@ -26,6 +26,7 @@ class Recommender(ABC):
     seen_: float32 CSR (n_users, n_items) of ones, who did something with what
     popularity_: float32 (n_items,), how many users did something with each item
     embeddings_: column → Embeddings
+    stages_: what made the embeddings, ready to make those of new items
     """
 
     def fit(self, dataset: Dataset) -> Self:
@@ -33,7 +34,7 @@ class Recommender(ABC):
         if not len(dataset.interactions):
             raise DataError(f"{type(self).__name__}: {dataset.name} has no interactions to learn from")
         self.catalog_, self.users_, self.seen_ = dataset.catalog, dataset.users, dataset.seen
-        self.embeddings_ = dict(dataset.embeddings)
+        self.embeddings_, self.stages_ = dict(dataset.embeddings), dataset.stages
         self.popularity_ = np.asarray(dataset.seen.sum(axis=0), dtype=np.float32).ravel()
         self.learn(dataset)
         return self
@@ -91,7 +92,7 @@ class Recommender(ABC):
         ranked, scores = self.rank(np.array([row]), _checked(k), candidates)
         kept = ranked[0] >= 0
         items = ranked[0][kept]
-        return self._recommendations({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
+        return self.listed({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
 
     def similar_items(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
         """Item id → the k most similar other items: by cosine in the vectors named `by`, or as this model sees it."""
@@ -102,7 +103,7 @@ class Recommender(ABC):
         best = top_k(scores[None, :], _checked(k))[0]
         best = best[scores[best] > -np.inf]
         query = {"item": item, "k": k} | ({} if by is None else {"by": by})
-        return self._recommendations(query, best, scores[best], [{} for _ in best])
+        return self.listed(query, best, scores[best], [{} for _ in best])
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → how similar every item is, float32 (n_items,); by default the cosine of who chose what."""
@@ -121,9 +122,10 @@ class Recommender(ABC):
         unit = embeddings.centered_unit(self.popularity_ > 0)
         return np.where(embeddings.present, unit @ unit[row], -np.inf).astype(np.float32)
 
-    def _recommendations(
+    def listed(
         self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]]
     ) -> Recommendations:
+        """A query, and item rows, scores and reasons (m,), best first → recommendations with ids and titles."""
         catalog = self.catalog_
         return Recommendations(
             query,

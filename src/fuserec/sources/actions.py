@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from posixpath import normpath
@@ -16,10 +17,9 @@ from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import MILLISECONDS, Interactions
 from fuserec.errors import DataError
-from fuserec.sources.formats import read_table
+from fuserec.sources.formats import Note, read_table, silent
 from fuserec.sources.roles import ActionRoles, Settings, action_roles, guessed, modalities, read_settings
 
-Note = Callable[[str], None]
 LABELS = {
     **{"train": 0, "training": 0, "0": 0},
     **{"validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1},
@@ -30,19 +30,38 @@ IS_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://|data:)")
 SAMPLE = 200  # so many paths of a column are looked up when its subfolder is guessed
 
 
-def silent(line: str) -> None:
-    """Takes a note and does nothing with it."""
+def clean_ids(
+    frame: pl.DataFrame, column: str, file: str, note: Note, known: Collection[str] = frozenset()
+) -> pl.DataFrame:
+    """The same table, without spaces around ids; ids that are all written "1.0", as floats are, become "1".
 
-
-def clean_ids(frame: pl.DataFrame, columns: Sequence[str], settings: Settings, file: str, note: Note) -> pl.DataFrame:
-    """The same table, without spaces around ids; guessed ids that are all written "1.0", as floats are, become "1"."""
-    frame = frame.with_columns(pl.col(columns).str.strip_chars())
-    for column in columns:
-        ids = frame[column].drop_nulls()
-        if not settings.names_ids and not ids.is_empty() and ids.str.contains(r"^\d+\.0$").all():
-            note(f"{file}: the ids in {column} all end in .0, which is left out")
-            frame = frame.with_columns(pl.col(column).str.strip_suffix(".0"))
+    known: ids of another table; where one of them occurs here as it is written, nothing is cut off
+    """
+    frame = frame.with_columns(pl.col(column).str.strip_chars())
+    ids = frame[column].drop_nulls().unique()
+    if not ids.is_empty() and ids.str.contains(r"^\d+\.0$").all() and not any(name in known for name in ids):
+        note(f"{file}: the ids in {column} all end in .0, which is left out")
+        frame = frame.with_columns(pl.col(column).str.strip_suffix(".0"))
     return frame
+
+
+def first_rows(ids: pl.Series, noun: str, file: str, aside: list[SetAside]) -> pl.Series:
+    """Ids of a table → bool (n,), the first row of each id; the other rows are added to `aside`."""
+    again = ids.is_not_null() & ~ids.is_first_distinct()
+    for bad, reason in ((ids.is_null(), f"empty {noun} id"), (again, f"duplicate {noun} id")):
+        aside += [SetAside("read", noun, f"{file} row {row + 1}", reason, ids[row] or "") for row in bad.arg_true()]
+    return ids.is_not_null() & ~again
+
+
+def action_table(file: Path, settings: Settings, note: Note, item: str = "itemid") -> tuple[pl.DataFrame, ActionRoles]:
+    """File of interactions → a frame of String columns, and its roles; `item` is what the table of items calls ids."""
+    frame = read_table(file, settings.encoding, note)
+    roles = action_roles(frame.columns, settings.interactions, file.name, item)
+    if roles.time and roles.time_unit == "ms" and file.suffix.lower() == ".parquet":
+        if pl.read_parquet_schema(file)[roles.time].is_temporal():
+            note(f"{file.name}: {roles.time} holds dates, which have a unit of their own; time_unit is not used")
+            roles = replace(roles, time_unit="s")
+    return frame, roles
 
 
 def note_actions(
@@ -58,9 +77,11 @@ def note_actions(
 
 
 def interactions_of(
-    frame: pl.DataFrame, roles: ActionRoles, items: Ids, file: str
+    frame: pl.DataFrame, roles: ActionRoles, items: Ids, file: str, listed: Iterable[str] = ()
 ) -> tuple[Ids, Interactions, list[SetAside]]:
-    """Table of String columns, its roles, the items → users in order of appearance, interactions, what was set aside.
+    """Table of String columns, its roles, the items → users, interactions, what was set aside.
+
+    The users are those `listed`, who may have no interaction, and then the others in order of appearance.
 
     Raises `DataError` when nothing is left, for times in milliseconds, and for an unknown split label.
     """
@@ -107,7 +128,7 @@ def interactions_of(
         )
     kept = pl.Series(cause < 0)
     user = user.filter(kept)
-    users = Ids(user.unique(maintain_order=True).to_list(), "user")
+    users = Ids(dict.fromkeys([*listed, *user.unique(maintain_order=True)]), "user")
     user_rows = user.replace_strict(
         pl.Series(list(users), dtype=pl.String), pl.arange(0, len(users), eager=True), return_dtype=pl.Int64
     )
@@ -176,6 +197,11 @@ def item_columns(
 
     rows: the row of each item in the file, from 0; media: the folder below `root` that paths are relative to
     """
+    if media and not (_is_below(os.path.join(root, media), os.path.realpath(root)) and (root / media).is_dir()):
+        raise DataError(
+            f"dataset.toml: [items] media = {media!r}, but there is no such folder in {root}; "
+            "expected the folder that the paths of media start from; mend it, or leave it out to have it guessed"
+        )
     columns: dict[str, Column] = {}
     aside: list[SetAside] = []
     for name, modality in roles.items():
@@ -256,9 +282,9 @@ def read_actions(file: Path, note: Note = silent, settings: Settings | None = No
     What an item says is the first value that is not empty among its rows. A `dataset.toml` beside the file is heeded.
     """
     settings = read_settings(file.parent) if settings is None else settings
-    frame = read_table(file, settings.encoding)
-    roles = action_roles(frame.columns, settings.interactions, file.name)
-    frame = clean_ids(frame, [roles.user, roles.item], settings, file.name, note)
+    frame, roles = action_table(file, settings, note)
+    for column in (roles.user, roles.item):
+        frame = clean_ids(frame, column, file.name, note)
     found, _ = modalities(frame, settings.items, file.name, list(roles.columns))
     note_actions(frame, roles, settings, found, file.name, note)
     table = frame.with_row_index("\0row").filter(pl.col(roles.item).is_not_null())

@@ -12,9 +12,17 @@ from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError, OptionError, did_you_mean
-from fuserec.sources.actions import Note, clean_ids, interactions_of, item_columns, note_actions, read_actions, silent
-from fuserec.sources.formats import SUFFIXES, as_text, read_table
-from fuserec.sources.roles import Settings, action_roles, guessed, item_id, modalities, read_settings
+from fuserec.sources.actions import (
+    action_table,
+    clean_ids,
+    first_rows,
+    interactions_of,
+    item_columns,
+    note_actions,
+    read_actions,
+)
+from fuserec.sources.formats import SUFFIXES, Note, as_text, read_table, silent
+from fuserec.sources.roles import NAMES, Settings, find_column, guessed, item_id, modalities, read_settings
 
 ITEMS, INTERACTIONS = ("items",), ("interactions", "ratings", "events")
 
@@ -36,11 +44,12 @@ def read(path: str | Path, *, on_note: Callable[[str], None] | None = None) -> D
     aside: list[SetAside] = []
 
     catalog, rows, id_column = _catalog(folder, items_file, settings, note, aside)
-    frame = read_table(actions_file, settings.encoding)
-    roles = action_roles(frame.columns, settings.interactions, actions_file.name, id_column)
-    frame = clean_ids(frame, [roles.user, roles.item], settings, actions_file.name, note)
+    listed = _listed_users(folder, settings, note, aside)
+    frame, roles = action_table(actions_file, settings, note, id_column)
+    frame = clean_ids(frame, roles.user, actions_file.name, note, set(listed))
+    frame = clean_ids(frame, roles.item, actions_file.name, note, catalog.ids)
     note_actions(frame, roles, settings, {}, actions_file.name, note)
-    users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name)
+    users, interactions, more = interactions_of(frame, roles, catalog.ids, actions_file.name, listed)
     aside += more
 
     vectors = _vectors(folder, settings, catalog, rows, aside)
@@ -80,21 +89,15 @@ def _inside(folder: Path, told: str, key: str) -> Path:
 def _catalog(
     folder: Path, file: Path, settings: Settings, note: Note, aside: list[SetAside]
 ) -> tuple[Catalog, NDArray[np.int64], str]:
-    frame = read_table(file, settings.encoding)
+    frame = read_table(file, settings.encoding, note)
     column = item_id(frame.columns, settings.items, file.name)
     roles, left_out = modalities(frame, settings.items, file.name, [column])
     guess = {} if "id" in settings.items else {column: "id"}
     guess |= {name: modality for name, modality in roles.items() if modality not in settings.items}
     if guess:
         note(f"guessed {file.name}: {guessed(guess, left_out)}")
-    frame = clean_ids(frame, [column], settings, file.name, note)
-    ids = frame[column]
-    again = ~ids.is_first_distinct()
-    for bad, reason in ((ids.is_null(), "empty item id"), (again & ids.is_not_null(), "duplicate item id")):
-        aside += [
-            SetAside("read", "item", f"{file.name} row {row + 1}", reason, ids[row] or "") for row in bad.arg_true()
-        ]
-    kept = ~(ids.is_null() | again)
+    frame = clean_ids(frame, column, file.name, note)
+    kept = first_rows(frame[column], "item", file.name, aside)
     if not kept.any():
         raise DataError(f"{file.name}: no row has an id in column {column!r}; expected one in each row")
     rows = kept.arg_true().to_numpy().astype(np.int64)
@@ -106,41 +109,64 @@ def _catalog(
     return Catalog(Ids(frame[column].to_list()), columns, folder.absolute()), rows, column
 
 
+def _listed_users(folder: Path, settings: Settings, note: Note, aside: list[SetAside]) -> list[str]:
+    if "file" not in settings.users:
+        return []
+    file = _inside(folder, settings.users["file"], "[users] file")
+    frame = read_table(file, settings.encoding, note)
+    column = find_column(frame.columns, NAMES["user"])
+    if column is None:
+        raise DataError(f"{file.name} has no user_id; columns found: {', '.join(frame.columns)}; rename one to user_id")
+    users = clean_ids(frame, column, file.name, note)[column]
+    return users.filter(first_rows(users, "user", file.name, aside)).to_list()
+
+
 def _vectors(
     folder: Path, settings: Settings, catalog: Catalog, rows: NDArray[np.int64], aside: list[SetAside]
 ) -> dict[str, Embeddings]:
-    files: dict[str, tuple[Path, str | None]] = {}
+    files: dict[str, Path] = {}
     for name, told in settings.vectors.items():
-        if "file" not in told:
-            raise DataError(f'dataset.toml: [vectors.{name}] names no file; write file = "vectors/{name}.npy"')
+        here = [f"vectors/{name}{suffix}" for suffix in (".npy", ".parquet")]
+        told_file = told.get("file") or next((each for each in here if (folder / each).is_file()), None)
+        if told_file is None:
+            raise DataError(
+                f"dataset.toml: [vectors.{name}] names no file, and there is no {' or '.join(here)}; "
+                f'put one there, or write file = "FILE" under [vectors.{name}]'
+            )
         modality = told.get("modality")
         if modality not in (None, *MODALITIES):
             raise OptionError(
                 f"dataset.toml: [vectors.{name}] modality = {modality!r}{did_you_mean(str(modality), MODALITIES)} "
                 f"Expected one of {', '.join(MODALITIES)}."
             )
-        files[name] = _inside(folder, told["file"], f"[vectors.{name}] file"), modality
-    told_files = {file.resolve() for file, _ in files.values()}
+        if told.get("missing", "zero") != "zero":
+            raise OptionError(
+                f'dataset.toml: [vectors.{name}] missing = {told["missing"]!r}; expected "zero", or nothing: '
+                "then a vector in which a number is missing is set aside"
+            )
+        files[name] = _inside(folder, told_file, f"[vectors.{name}] file")
+    told_files = {file.resolve() for file in files.values()}
     if (folder / "vectors").is_dir():
         for file in sorted((folder / "vectors").iterdir()):
             if file.suffix.lower() in (".npy", ".parquet") and file.resolve() not in told_files:
                 inside = _inside(folder, f"vectors/{file.name}", f"[vectors.{file.stem}] file")
-                files.setdefault(file.stem, (inside, None))
+                files.setdefault(file.stem, inside)
     result: dict[str, Embeddings] = {}
-    for name, (file, modality) in files.items():
+    for name, file in files.items():
         if file.suffix.lower() == ".parquet":
-            table = _vector_table(file, catalog.ids, aside)
+            table, rows_of = _vector_table(file, catalog.ids, aside)
         else:
-            table = read_array(file)
+            table, rows_of = read_array(file), rows
             n_rows = len(rows) + sum(entry.what == "item" for entry in aside)
             if len(table) != n_rows:
                 raise DataError(
                     f"{file.name} has the shape {table.shape}; expected ({n_rows}, dim): "
                     "one row for each row of the table of items, in its order"
                 )
-        column = catalog.columns.get(name)
-        guess = name if name in MODALITIES else column.modality if column else "vector"
-        result[name] = given(table, file.name, modality or guess, None if file.suffix.lower() == ".parquet" else rows)
+            table = table[rows]
+        column, told = catalog.columns.get(name), settings.vectors.get(name, {})
+        modality = told.get("modality") or (name if name in MODALITIES else column.modality if column else "vector")
+        result[name] = given(table, file.name, modality, rows_of, aside, fill="missing" in told)
     return result
 
 
@@ -159,7 +185,7 @@ def read_array(file: Path) -> NDArray[np.float32]:
         return table.astype(np.float32)
 
 
-def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.float32]:
+def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     try:
         frame = pl.read_parquet(file, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -186,23 +212,39 @@ def _vector_table(file: Path, ids: Ids, aside: list[SetAside]) -> NDArray[np.flo
     if kept.any():
         numbers = vectors.filter(pl.Series(kept)).explode().cast(pl.Float32).fill_null(np.nan)
         table[rows[kept]] = numbers.to_numpy().reshape(-1, lengths[0])
-    return table
+    rows_of = np.zeros(len(ids), dtype=np.int64)  # of each item that has one, in the file
+    rows_of[rows[kept]] = np.flatnonzero(kept)
+    return table, rows_of
 
 
-def given(table: NDArray[np.float32], file: str, modality: str, rows: NDArray[np.int64] | None = None) -> Embeddings:
-    """Numbers (n, dim) from a file, a row of NaN where an item has none → Embeddings, of these `rows` or of all.
+def given(
+    table: NDArray[np.float32],
+    file: str,
+    modality: str,
+    rows: NDArray[np.int64],
+    aside: list[SetAside],
+    *,
+    fill: bool = False,
+) -> Embeddings:
+    """Numbers from a file, float32 (n_items, dim), and each item's row there → Embeddings.
 
-    NaN in a part of a row, and infinity, is a `DataError`.
+    An item whose numbers are all NaN has no vector. One of whose numbers some are NaN, or infinite, is set aside: it
+    goes on without this vector. With `fill`, NaN in a part of a row counts as 0.
+    Raises `DataError` where no vector is left then.
     """
     absent = np.array(np.isnan(table).all(axis=1), dtype=bool)
-    bad = ~np.isfinite(table).all(axis=1) & ~absent
-    if bad.any():
-        row = int(bad.argmax())
-        column = int((~np.isfinite(table[row])).argmax())
+    if fill:
+        table = np.where(np.isnan(table), np.float32(0), table)
+    finite = np.isfinite(table)
+    bad = np.array(~finite.all(axis=1) & ~absent, dtype=bool)
+    for row in np.flatnonzero(bad).tolist():
+        place = int((~finite[row]).argmax())
+        found = f"{table[row, place]} in place {place + 1}"
+        aside.append(SetAside("read", "vector", f"{file} row {rows[row] + 1}", "a number that is not finite", found))
+    present = ~(absent | bad)
+    if bad.any() and not present.any():
         raise DataError(
-            f"{file} row {row + 1}: {table[row, column]} in place {column + 1}; expected finite numbers, "
-            "or a whole row of NaN where an item has no vector"
+            f"{file}: no vector can be used; row {rows[bad.argmax()] + 1} has {aside[-int(bad.sum())].found}; expected "
+            "finite numbers, or a whole row of NaN where an item has no vector"
         )
-    if rows is not None:
-        table, absent = table[rows], absent[rows]
-    return Embeddings(np.nan_to_num(table), ~absent, f"given: {file}", modality)
+    return Embeddings(np.where(present[:, None], table, np.float32(0)), present, f"given: {file}", modality)

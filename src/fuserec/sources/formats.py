@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,24 @@ import polars as pl
 
 from fuserec.errors import DataError, OptionError
 
+Note = Callable[[str], None]
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LARGEST_WHOLE = 2.0**53  # beyond it a float no longer tells neighboring whole numbers apart
+DECIMAL_COMMA = r"^\s*[-+]?\d+(,\d+)?\s*$"
+csv.field_size_limit(2**31 - 1)  # the file is in memory already, so a long text needs no limit of its own
 
 
-def read_table(path: Path, encoding: str | None = None) -> pl.DataFrame:
+def silent(line: str) -> None:
+    """Takes a note and does nothing with it."""
+
+
+def read_table(path: Path, encoding: str | None = None, note: Note = silent) -> pl.DataFrame:
     """Table file → a frame of String columns; a missing or blank value is null, a list is joined by ", ".
 
-    Raises `DataError` for a file that is not there, is not a table, has no rows, or is not in UTF-8 (or `encoding`).
+    A line of a CSV file without any value is no row. One with ";" for "," is read as Excel writes it in much of Europe,
+    with 4,5 for 4.5. Raises `DataError` for a file that is not there, is not a table, has no rows, or is not in UTF-8
+    (or `encoding`).
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -34,12 +43,22 @@ def read_table(path: Path, encoding: str | None = None) -> pl.DataFrame:
     else:
         data = read_utf8(path, encoding)
         if suffix in SEPARATORS:
-            frame = parse_csv(data, path.name, SEPARATORS[suffix])
+            separator = _separator(data, suffix)
+            frame = parse_csv(data, path.name, separator)
+            if separator == ";":
+                note(f'{path.name}: the separator is ";", and numbers like 4,5 are read as 4.5')
+                numbers = [each.name for each in frame if each.drop_nulls().str.contains(DECIMAL_COMMA).all()]
+                frame = frame.with_columns(pl.col(numbers).str.replace(",", ".", literal=True))
         else:
             frame = _columns_of(list(_objects(data.decode(), path.name, lines=suffix == ".jsonl")), path.name)
     if frame.height == 0:
         raise DataError(f"{path.name} has no rows; expected one row per item or per interaction")
     return frame
+
+
+def _separator(data: bytes, suffix: str) -> str:
+    header = next(io.BytesIO(data), b"")
+    return ";" if suffix == ".csv" and b";" in header and b"," not in header else SEPARATORS[suffix]
 
 
 def read_utf8(path: Path, encoding: str | None = None) -> bytes:
@@ -77,7 +96,7 @@ def read_utf8(path: Path, encoding: str | None = None) -> bytes:
 def _row_of(before: bytes, suffix: str) -> str:
     if suffix in SEPARATORS:
         text = io.StringIO((before + b"?").decode("latin-1"), newline="")
-        row = sum(1 for _ in csv.reader(text, delimiter=SEPARATORS[suffix])) - 1
+        row = sum(1 for _ in csv.reader(text, delimiter=_separator(before, suffix))) - 1
         return f"row {row}" if row else "header"
     line = before.count(b"\n") + 1
     return f"line {line}"
@@ -102,42 +121,40 @@ def parse_csv(
 
     Raises `DataError` that names the first row whose number of fields differs from the first one's.
     """
+    names = columns or _header(data, name, separator, quote)
     try:
         frame = pl.read_csv(
             data,
             separator=separator,
             has_header=columns is None,
-            new_columns=columns,
+            new_columns=names,
             quote_char=quote,
             infer_schema=False,
         )
     except pl.exceptions.NoDataError:
         raise DataError(f"{name} is empty; expected a header and rows") from None
     except pl.exceptions.PolarsError:  # ragged, or with a quote inside a field, which the slower reader below allows
-        rows = list(_rows(data, name, separator, columns, quote))
-        header, rows = (columns, rows) if columns else (rows[0], rows[1:])
-        _check_names(header, name)
-        frame = pl.DataFrame(rows, schema=[(column, pl.String) for column in header], orient="row")
-    if columns and frame.width != len(columns):
-        raise DataError(f"{name} has {frame.width} columns; expected {len(columns)}: {', '.join(columns)}")
-    _check_names(frame.columns, name)
-    frame = frame.rename({column: column.strip() for column in frame.columns})
-    if frame.height and frame.width > 1 and frame[frame.columns[-1]].null_count():  # perhaps rows that end too early
-        for _ in _rows(data, name, separator, columns, quote, read_already=True):
+        rows = list(_rows(data, name, separator, columns, quote))[0 if columns else 1 :]
+        frame = pl.DataFrame(rows, schema=[(column, pl.String) for column in names], orient="row")
+    if frame.width != len(names):
+        raise DataError(f"{name} has {frame.width} columns; expected {len(names)}: {', '.join(names)}")
+    if frame.width > 1 and frame[frame.columns[-1]].null_count():  # perhaps rows that end too early
+        for _ in _rows(data, name, separator, columns, quote):
             pass
-        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return _blank_to_null(frame)
+    frame = _blank_to_null(frame)
+    return frame.filter(~pl.all_horizontal(pl.all().is_null()))
 
 
-def _check_names(columns: list[str], name: str) -> None:
-    twice = next((column for column, n in Counter(map(str.strip, columns)).items() if n > 1), None)
+def _header(data: bytes, name: str, separator: str, quote: str | None) -> list[str]:
+    fields = next(_rows(data, name, separator, None, quote), [])
+    names = [field.strip() or f"column {place}" for place, field in enumerate(fields, start=1)]
+    twice = next((column for column, n in Counter(names).items() if n > 1), None)
     if twice is not None:
         raise DataError(f"{name} has more than one column {twice!r}; expected each name once; rename or delete one")
+    return names
 
 
-def _rows(
-    data: bytes, name: str, separator: str, columns: list[str] | None, quote: str | None, read_already: bool = False
-) -> Iterator[list[str]]:
+def _rows(data: bytes, name: str, separator: str, columns: list[str] | None, quote: str | None) -> Iterator[list[str]]:
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
     if quote is None:
         rows = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
@@ -147,7 +164,7 @@ def _rows(
     row = 0 if columns else -1
     try:
         for fields in rows:
-            if not fields:
+            if not fields or (row >= 0 and not any(map(str.strip, fields))):  # a header may be blank, a row may not
                 continue
             row += 1
             expected = expected or len(fields)
@@ -158,8 +175,6 @@ def _rows(
                 )
             yield fields
     except csv.Error as error:
-        if read_already:  # without trouble, so this is a field too long for the csv module
-            return
         raise DataError(
             f"{name} row {row + 1} cannot be read ({error}); "
             'expected a closing quote, and quotes inside of quoted text written twice ("")'

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from fuserec.data.catalog import MODALITIES, Catalog
-from fuserec.data.dataset import Dataset
+from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError
@@ -38,7 +39,8 @@ def read_mmrec(path: str | Path, *, on_note: Callable[[str], None] | None = None
     if number.null_count():
         row = number.is_null().arg_true()[0]
         raise DataError(f"{file.name} row {row + 1}: itemID {frame['itemID'][row]!r}; expected a row number from 0")
-    embeddings = _embeddings(file.parent)
+    aside: list[SetAside] = []
+    embeddings = _embeddings(file.parent, aside)
     sizes = {name: each.n_items for name, each in embeddings.items()}
     if len(set(sizes.values())) > 1:
         raise DataError(f"{file.parent}: arrays of different lengths {sizes}; expected one row per item in each")
@@ -51,11 +53,11 @@ def read_mmrec(path: str | Path, *, on_note: Callable[[str], None] | None = None
     rating, time, split = (name if name in frame.columns else None for name in ("rating", "timestamp", "x_label"))
     roles = ActionRoles("userID", "itemID", rating, time, split)
     frame = frame.with_columns(number.cast(pl.String))
-    users, interactions, aside = interactions_of(frame, roles, items, file.name)
+    users, interactions, more = interactions_of(frame, roles, items, file.name)
     if on_note is not None:
         vectors = ", ".join(f"{name} {each.vectors.shape}" for name, each in embeddings.items())
         on_note(f"{file.name}: {len(interactions):,} interactions; vectors: {vectors or 'none'}")
-    return Dataset(file.stem, Catalog(items, {}), users, interactions, embeddings, tuple(aside))
+    return Dataset(file.stem, Catalog(items, {}), users, interactions, embeddings, (*aside, *more))
 
 
 def _inter_file(folder: Path) -> Path:
@@ -67,7 +69,7 @@ def _inter_file(folder: Path) -> Path:
     return found[0]
 
 
-def _embeddings(folder: Path) -> dict[str, Embeddings]:
+def _embeddings(folder: Path, aside: list[SetAside]) -> dict[str, Embeddings]:
     embeddings: dict[str, Embeddings] = {}
     for file in sorted(folder.glob("*_feat.npy")):
         prefix = file.name.removesuffix("_feat.npy")
@@ -76,5 +78,7 @@ def _embeddings(folder: Path) -> dict[str, Embeddings]:
             raise DataError(
                 f"{folder}: {file.name} and another file both hold the vectors {name!r}; remove one of them"
             )
-        embeddings[name] = given(read_array(file), file.name, name if name in MODALITIES else "vector")
+        table = read_array(file)
+        modality = name if name in MODALITIES else "vector"
+        embeddings[name] = given(table, file.name, modality, np.arange(len(table)), aside)
     return embeddings

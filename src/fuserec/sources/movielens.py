@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from fuserec.data.catalog import Catalog
-from fuserec.data.dataset import Dataset
+from fuserec.data.dataset import Dataset, SetAside
 from fuserec.data.ids import Ids
 from fuserec.errors import DataError
-from fuserec.sources.actions import interactions_of, item_columns, silent
-from fuserec.sources.formats import parse_csv, read_table, read_utf8
+from fuserec.sources.actions import first_rows, interactions_of, item_columns
+from fuserec.sources.formats import parse_csv, read_table, read_utf8, silent
 from fuserec.sources.roles import ActionRoles
 
 RATINGS = ["user_id", "item_id", "rating", "timestamp"]
@@ -26,25 +26,24 @@ def read_movielens(path: str | Path, *, on_note: Callable[[str], None] | None = 
     """
     folder, note = Path(path), on_note or silent
     if (folder / "u.data").is_file():
-        file, movies, name = folder / "u.data", _u_item(folder), "movielens-100k"
+        file, movies, source, name = folder / "u.data", _u_item(folder), "u.item", "movielens-100k"
         ratings = parse_csv(read_utf8(file), file.name, "\t", RATINGS, quote=None)
     elif (folder / "ratings.dat").is_file():
-        file, name = folder / "ratings.dat", folder.resolve().name
+        file, source, name = folder / "ratings.dat", "movies.dat", folder.resolve().name
         ratings, movies = _double_colons(file, RATINGS), _double_colons(folder / "movies.dat", MOVIES)
     elif (folder / "ratings.csv").is_file():
-        file, name = folder / "ratings.csv", folder.resolve().name
+        file, source, name = folder / "ratings.csv", "movies.csv", folder.resolve().name
         ratings = _renamed(read_table(file), RATINGS, file.name)
-        movies = _renamed(read_table(folder / "movies.csv"), MOVIES, "movies.csv")
+        movies = _renamed(read_table(folder / source), MOVIES, source)
     else:
         raise DataError(
             f"{folder} holds no MovieLens ratings; expected u.data with u.item (100k), "
             "ratings.dat with movies.dat (1m), or ratings.csv with movies.csv (latest, 20m)"
         )
-    movies = movies.filter(pl.col("item_id").is_not_null()).unique("item_id", keep="first", maintain_order=True)
-    movies = movies.with_row_index("row")
-    items_file = folder / "items.csv"
-    if items_file.is_file():
-        movies = _with_more(movies, read_table(items_file))
+    aside: list[SetAside] = []
+    movies = movies.with_row_index("row").filter(first_rows(movies["item_id"], "item", source, aside))
+    if (folder / "items.csv").is_file():
+        source, movies = "items.csv", _with_more(movies, read_table(folder / "items.csv"), aside)
     lists = [column for column in ("genres", "cast", "director") if column in movies.columns]
     movies = movies.with_columns(pl.col(lists).str.replace_all("|", ", ", literal=True)).with_columns(
         pl.col("genres").replace("(no genres listed)", None)
@@ -52,12 +51,13 @@ def read_movielens(path: str | Path, *, on_note: Callable[[str], None] | None = 
     movies = movies.rename({"image": "poster"}, strict=False)
     texts = [column for column in movies.columns if column not in ("item_id", "row", "poster")]
     roles = dict.fromkeys(texts, "text") | ({"poster": "image"} if "poster" in movies.columns else {})
-    source = items_file.name if items_file.is_file() else "movies"
-    columns, aside = item_columns(movies, roles, folder, source, movies["row"].to_list(), "", note)
+    columns, bad_paths = item_columns(movies, roles, folder, source, movies["row"].to_list(), "", note)
     items = Ids(movies["item_id"].to_list())
     users, interactions, more = interactions_of(ratings, ROLES, items, file.name)
     note(f"{file.name}: {len(interactions):,} ratings of {len(items):,} movies")
-    return Dataset(name, Catalog(items, columns, folder.absolute()), users, interactions, set_aside=(*aside, *more))
+    return Dataset(
+        name, Catalog(items, columns, folder.absolute()), users, interactions, set_aside=(*aside, *bad_paths, *more)
+    )
 
 
 def _u_item(folder: Path) -> pl.DataFrame:
@@ -90,16 +90,19 @@ def _renamed(frame: pl.DataFrame, columns: list[str], file: str) -> pl.DataFrame
     return frame.select(columns)
 
 
-def _with_more(movies: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+def _with_more(movies: pl.DataFrame, more: pl.DataFrame, aside: list[SetAside]) -> pl.DataFrame:
     if "item_id" not in more.columns:
         raise DataError(f"items.csv has no item_id; columns found: {', '.join(more.columns)}")
     more = more.rename({"poster": "image"}, strict=False) if "image" not in more.columns else more
     wanted = [column for column in ("title", "genres", *MORE) if column in more.columns]
-    more = (
-        more.with_row_index("row")
-        .select("row", "item_id", *wanted)
-        .unique("item_id", keep="first", maintain_order=True)
-    )
+    kept = first_rows(more["item_id"], "item", "items.csv", aside)
+    more = more.with_row_index("row").select("row", "item_id", *wanted).filter(kept)
+    aside += [
+        SetAside("read", "item", f"items.csv row {row + 1}", "unknown item", item)
+        for row, item in more.join(movies, on="item_id", how="anti", maintain_order="left")
+        .select("row", "item_id")
+        .rows()
+    ]
     joined = movies.join(more, on="item_id", how="left", suffix=" more", maintain_order="left")
     both = ["row", *(column for column in ("title", "genres") if column in wanted)]
     return joined.with_columns(pl.coalesce(f"{column} more", column).alias(column) for column in both).drop(

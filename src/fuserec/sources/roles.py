@@ -17,7 +17,8 @@ KEYS: dict[str, dict[str, str]] = {
     "": {"name": TEXT, "encoding": TEXT},
     "items": {"file": TEXT, "id": TEXT, "text": TEXTS, "image": TEXTS, "audio": TEXTS, "video": TEXTS, "media": TEXT},
     "interactions": dict.fromkeys(("file", "user", "item", "rating", "time", "time_unit", "split"), TEXT),
-    "vectors": {"file": TEXT, "modality": TEXT},
+    "users": {"file": TEXT},
+    "vectors": {"file": TEXT, "modality": TEXT, "missing": TEXT},
 }
 NAMES = {  # compared in lower case, without "_" and other signs
     "item": ("itemid", "item", "asin", "sku", "productid", "movieid"),
@@ -42,17 +43,13 @@ class Settings:
     top: Mapping[str, str] = field(default_factory=dict)
     items: Mapping[str, Any] = field(default_factory=dict)
     interactions: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict)
     vectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def encoding(self) -> str | None:
         """What the text tables are in, when not UTF-8."""
         return self.top.get("encoding")
-
-    @property
-    def names_ids(self) -> bool:
-        """Whether the owner said which columns hold ids."""
-        return "id" in self.items or "item" in self.interactions or "user" in self.interactions
 
 
 def read_settings(folder: Path) -> Settings:
@@ -80,6 +77,7 @@ def read_settings(folder: Path) -> Settings:
         _checked(told, "", "", known),
         _checked(sections["items"], "items", "[items] "),
         _checked(sections["interactions"], "interactions", "[interactions] "),
+        _checked(sections["users"], "users", "[users] "),
         vectors,
     )
 
@@ -195,11 +193,15 @@ def modalities(
     frame: pl.DataFrame, told: Mapping[str, Any], file: str, taken: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Table, what `dataset.toml` says, columns that are not an item's → column → modality, column → why left out."""
-    said = {
-        named(frame.columns, column, file, f"[items] {modality}"): modality
-        for modality in ("text", *MEDIA)
-        for column in told.get(modality, ())
-    }
+    said: dict[str, str] = {}
+    for modality in ("text", *MEDIA):
+        for column in told.get(modality, ()):
+            before = said.setdefault(named(frame.columns, column, file, f"[items] {modality}"), modality)
+            if before != modality:
+                raise OptionError(
+                    f"dataset.toml: [items] {before} and {modality} both list the column {column!r}; "
+                    "expected one modality a column; delete it from the other"
+                )
     found: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for column in frame.columns:

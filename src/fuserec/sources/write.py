@@ -20,13 +20,17 @@ from fuserec.sources.actions import media_paths
 def write(dataset: Dataset, folder: str | Path) -> None:
     """Dataset → a new folder: dataset.toml, items.csv, interactions.csv, media by column, given vectors.
 
-    All or nothing; raises `ArtifactError` when the folder holds something. Not written: vectors that an encoder or a
-    fuser made (they are made again), users without interactions, and the record of what was set aside.
+    A users.csv is added when users have no interactions, or another order than in interactions.csv. All or nothing;
+    raises `ArtifactError` when the folder holds something. Not written: vectors of a column that an encoder made and
+    fused ones (they are made again), and the record of what was set aside. Ids that all end in .0 are read without it.
     """
     with new_folder(Path(folder)) as place:
         told: dict[str, Any] = {"name": dataset.name}
         told["items"] = _write_items(dataset.catalog, place)
         told["interactions"] = _write_interactions(dataset, place)
+        if list(dict.fromkeys(dataset.interactions.users.tolist())) != list(range(dataset.n_users)):
+            told["users"] = {"file": "users.csv"}
+            pl.DataFrame({"user_id": list(dataset.users)}, schema={"user_id": pl.String}).write_csv(place / "users.csv")
         vectors = _write_vectors(dataset, place)
         if vectors:
             told["vectors"] = vectors
@@ -99,7 +103,8 @@ def _write_vectors(dataset: Dataset, place: Path) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     files: set[str] = set()
     for name, embeddings in dataset.embeddings.items():
-        if embeddings.made_by.startswith("{"):  # an encoder or a fuser, as JSON
+        encoded = name in dataset.catalog.columns and embeddings.made_by.startswith('{"encoder"')
+        if encoded or embeddings.parts:  # only fused vectors have parts
             continue
         file = f"vectors/{_file_name(name, files)}.npy"
         told[name] = {"file": file, "modality": embeddings.modality}
