@@ -9,6 +9,7 @@ from fuserec.data.dataset import SetAside, count_causes
 from fuserec.pages.page import Card, card, write_html
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
+from fuserec.worth import ModalityReport
 
 N_REASONS, N_COLORS = 3, 6  # reasons shown of an item, the rest is "other"; colors in the style sheet
 
@@ -62,11 +63,12 @@ def write_page(
     path: Path,
     report: Report,
     *,
+    worth: ModalityReport | None = None,
     shown: Sequence[Example] = (),
     set_aside: Sequence[SetAside] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page: the table, example users with pictures, what was set aside, how it was made.
+    """Write the page: the table, what columns are worth, users with pictures, what was set aside, how it was made.
 
     An earlier page is replaced; raises `ArtifactError` for any other file that is there.
     """
@@ -76,6 +78,7 @@ def write_page(
         path,
         "report.html",
         report=report,
+        worth=worth,
         rows=list(zip(report.models, report.rows(), strict=True)),
         header=report.header(),
         estimates=estimates,
