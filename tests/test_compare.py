@@ -42,8 +42,11 @@ def test_p_agrees_with_the_t_test_and_a_tie_is_no_difference():
 
 def test_the_smallest_difference_is_seen_in_four_of_five_experiments():
     rng = np.random.default_rng(1)
-    smallest = differences([rng.normal(0.0, 1.0, 300)], seed=0)[0].smallest
-    seen = [differences([rng.normal(smallest, 1.0, 300)], seed=0)[0].sure for _ in range(120)]
+    values = rng.normal(0.0, 1.0, 100)
+    values = (values - values.mean()) / values.std(ddof=1)
+    smallest = differences([values], seed=0)[0].smallest
+    assert smallest == pytest.approx(2.8 / np.sqrt(100))
+    seen = [differences([rng.normal(smallest, 1.0, 100)], seed=0)[0].sure for _ in range(100)]
     assert 0.7 < np.mean(seen) < 0.9
 
 
