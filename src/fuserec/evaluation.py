@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,10 +12,9 @@ from fuserec import metrics
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError, OptionError
 from fuserec.memory import PeakMemory
-from fuserec.recommenders.recommender import Recommender
+from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import ModelResult, Report
 
-OnProgress = Callable[[str, int, int], None]
 Values = Mapping[str, NDArray[np.float64]]  # metric → a value a user (n,)
 _opened: Counter[str] = Counter()  # hash of a test part → how often this process measured on it
 
@@ -76,9 +75,18 @@ class Candidate:
 
 
 def fit_and_validate(
-    model: Recommender, train: Dataset, validation: Dataset, *, k: int = 10, select_by: str = "ndcg", seeds: int = 1
+    model: Recommender,
+    train: Dataset,
+    validation: Dataset,
+    *,
+    k: int = 10,
+    select_by: str = "ndcg",
+    seeds: int = 1,
+    on_progress: OnProgress | None = None,
 ) -> Candidate:
     """An unfitted model → the same fitted on train, and its worth on validation. It has no way to see a test part.
+
+    Validation also is what the model chooses by itself (when to stop, which weights).
 
     seeds: how many fits, with the model's own seed and those that follow it; a model without a `seed` is fitted once.
     """
@@ -87,7 +95,7 @@ def fit_and_validate(
     with PeakMemory() as peak:
         start = time.perf_counter()
         for one in models:
-            one.fit(train)
+            one.fit(train, validation if len(validation.interactions) else None, on_progress=on_progress)
         seconds = (time.perf_counter() - start) / len(models)
         measured = [rank_and_measure(one, validation, k).values[f"{select_by}@{k}"] for one in models]
     per_user = np.mean(measured, axis=0)
@@ -123,10 +131,11 @@ def evaluate(
 ) -> Report:
     """Unfitted models (label → model, a list, or one) and a split → Report.
 
-    Every model is fitted on train and measured on validation; the best there by `select_by` is chosen. Then test is
-    opened, once. Beside accuracy on all items stands `cold`: the same on items without any interaction in train,
-    ranked among themselves, for the users who went for one. Intervals: 95 %, percentile bootstrap over users (Efron
-    1979), the same resamples for every model, so that differences are paired.
+    Every model is fitted on train, with validation for what it chooses itself (when to stop, which weights), and
+    measured on validation; the best there by `select_by` is chosen. Then test is opened, once. Beside accuracy on all
+    items stands `cold`: the same on items without any interaction in train, ranked among themselves, for the users who
+    went for one. Intervals: 95 %, percentile bootstrap over users (Efron 1979), the same resamples for every model, so
+    that differences are paired.
 
     seeds: how often a model with a `seed` is fitted; its values are averaged per user. seed: of the bootstrap.
     """
@@ -140,7 +149,7 @@ def evaluate(
     for done, (label, model) in enumerate(labelled.items()):
         tell(f"fitting {label}", done, len(labelled))
         candidates[label] = fit_and_validate(
-            model, split.train, split.validation, k=k, select_by=select_by, seeds=seeds
+            model, split.train, split.validation, k=k, select_by=select_by, seeds=seeds, on_progress=on_progress
         )
     chosen = max(candidates, key=lambda label: candidates[label].validation or 0.0)
     test, n_opened = open_test(split)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fuserec import controls
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError
-from fuserec.evaluation import OnProgress, rank_and_measure, with_seeds
-from fuserec.recommenders.recommender import Recommender
+from fuserec.evaluation import rank_and_measure, with_seeds
+from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import Report
 from fuserec.worth import CONTROLS, BySlice, ColumnWorth, ModalityReport, PerUser
 
@@ -94,12 +94,13 @@ def examine(
     slices |= {f"no {name}": ~embeddings.own for name, embeddings in columns.items()}
     variants = with_seeds(replace(model), seeds)
     metric = f"{select_by}@{k}"
+    validation = split.validation if len(split.validation.interactions) else None
 
     def measured(trial: Trial) -> BySlice:
         """A trial → slice → values, averaged per user over the seeds of the change and of the model."""
         runs: dict[str, list[PerUser]] = {part: [] for part in trial.slices}
         for run in range(seeds if trial.drawn else len(variants)):
-            fitted = replace(variants[run % len(variants)]).fit(trial.change(run))
+            fitted = replace(variants[run % len(variants)]).fit(trial.change(run), validation)
             for part, values in runs.items():
                 values.append(rank_and_measure(fitted, split.test, k, slices[part]).values[metric])
         return {part: np.mean(values, axis=0) for part, values in runs.items()}
