@@ -35,6 +35,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenDropout": "fuserec.augmentation.text:TokenDropout",
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
+    "benchmark": {
+        "speed": "fuserec.benchmark:speed",
+        "tiktok": "fuserec.benchmark:tiktok",
+    },
     "encoder": {
         "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
