@@ -153,10 +153,11 @@ def evaluate(
         )
     chosen = max(candidates, key=lambda label: candidates[label].validation or 0.0)
     test, n_opened = open_test(split)
+    vectors = {name: column.centered_unit(split.train.warm) for name, column in split.train.column_vectors.items()}
     results = []
     for done, (label, candidate) in enumerate(candidates.items()):
         tell(f"measuring {label}", done, len(labelled))
-        results.append(_measured(label, candidate, split.train, test, k))
+        results.append(_measured(label, candidate, split.train, test, k, vectors))
     tell("done", len(labelled), len(labelled))
     dataset = {
         "name": split.train.name,
@@ -177,8 +178,13 @@ def evaluate(
     )
 
 
-def _measured(label: str, candidate: Candidate, train: Dataset, test: Dataset, k: int) -> ModelResult:
-    """A candidate → its row of the report; per-user values and whole-list numbers are means over its seeds."""
+def _measured(
+    label: str, candidate: Candidate, train: Dataset, test: Dataset, k: int, vectors: Mapping[str, NDArray[np.float32]]
+) -> ModelResult:
+    """A candidate → its row of the report; per-user values and whole-list numbers are means over its seeds.
+
+    vectors: column → centered unit vectors (n_items, dim_m), for the diversity of the lists
+    """
     each: list[Values] = []
     cold: list[Values] = []
     whole: list[Mapping[str, float]] = []
@@ -191,7 +197,12 @@ def _measured(label: str, candidate: Candidate, train: Dataset, test: Dataset, k
             raise DataError(
                 f"no user of the test part of {test.name} has an item that is new to him; nothing to measure"
             )
-        each.append({**lists.values, f"novelty@{k}": metrics.novelty(lists.ranked, model.popularity_, train.n_users)})
+        beside = {
+            f"novelty@{k}": metrics.novelty(lists.ranked, model.popularity_, train.n_users),
+            f"popularity@{k}": metrics.popularity_percentile(lists.ranked, model.popularity_),
+        }
+        beside |= {f"diversity-{name}@{k}": metrics.diversity(lists.ranked, unit) for name, unit in vectors.items()}
+        each.append({**lists.values, **beside})
         whole.append(
             {
                 f"coverage@{k}": metrics.coverage(lists.ranked, test.n_items),

@@ -185,6 +185,16 @@ class Report:
                 f"{model.rank_seconds:.2f}",
             ]
 
+    def beyond(self) -> tuple[list[str], list[list[str]]]:
+        """What the lists are like beside being right: header and rows, novelty in bits, diversity by column."""
+        end = f"@{self.k}"
+        diverse = [name for name in self.models[0].values if name.startswith("diversity-")]
+        names = [f"coverage{end}", f"popularity{end}", f"novelty{end}", f"gini{end}", *diverse]
+        rows = [
+            [model.label, *(f"{self.estimates[model.label][name].mean:.3f}" for name in names)] for model in self.models
+        ]
+        return ["model", *(name.removesuffix(end).replace("-", " of ") for name in names)], rows
+
     def comparison(self) -> tuple[list[str], list[list[str]]]:
         """The chosen model against every other: header and rows; none when there is no other."""
         header = ["against", f"{self.metric} gained [95 % interval]", "p (Holm)", "could be seen from", "so it is"]

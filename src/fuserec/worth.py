@@ -100,6 +100,11 @@ class ModalityReport:
         points = {0.0: column.whole["all"], **column.curve, 1.0: column.by_control["removed"]["all"]}
         return list(zip(points, differences(list(points.values()), self.seed), strict=True))
 
+    @property
+    def highest(self) -> float:
+        """The top of all curves."""
+        return max(at.high for column in self.columns for _, at in self.curve(column)) or 1.0
+
     def header(self) -> list[str]:
         """The names of the table's columns."""
         return ["column", "items", f"{self.metric} gained [95 % interval]", "p (Holm)", "could be seen from"] + [

@@ -74,11 +74,19 @@ def write_page(
     """
     metric = f"ndcg@{report.k}"
     estimates = {label: found[metric] for label, found in report.estimates.items()}
+    gains = [] if worth is None else [worth.gains[column.name]["all"] for column in worth.columns]
+    compared_by, compared = report.comparison()
+    beyond_by, beyond = report.beyond()
     write_html(
         path,
         "report.html",
         report=report,
         worth=worth,
+        reach=max((max(-one.low, one.high) for one in gains), default=0.0) or 1.0,
+        compared_by=compared_by,
+        compared=compared,
+        beyond_by=beyond_by,
+        beyond=beyond,
         rows=list(zip(report.models, report.rows(), strict=True)),
         header=report.header(),
         estimates=estimates,
