@@ -84,7 +84,7 @@ class ModalityReport:
             )
             by_itself = self.against(column, "alone")
             if len(self.columns) > 1 and by_itself.sure and by_itself.mean > 0:
-                told += f"; alone it is worth {by_itself}, so other columns tell the same"
+                told += f"; alone it is worth {by_itself}, so other columns may tell the same"
         else:
             verb, moves = ("helps", "falls") if gained.mean > 0 else ("harms", "rises")
             low, high = sorted((abs(gained.low), abs(gained.high)))
