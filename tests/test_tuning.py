@@ -56,6 +56,7 @@ def test_the_recipe_is_written_and_read_again(tmp_path):
     path = tmp_path / "tuned.toml"
     recipe = Recipe.parse({"align": "none", "models": [{"name": "RandomWalk", "hops": 3}, "Popular"]})
     assert written(path, recipe, command="fuserec tune shop")
+    assert Recipe.read(path).align is None
     assert [one.label for one in Recipe.read(path).models] == ["RandomWalk(hops=3)", "Popular"]
     assert tomllib.loads(path.read_text(encoding="utf-8"))["models"][0] == {"name": "RandomWalk", "hops": 3}
     path.write_text("[split]", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tuning: the options of a recipe's models, searched on validation with the same budget for every model, floor included.
+"""Tuning: the options of a recipe's models, searched on validation, the same budget for every model, floor included.
 
 The test part has no way in: `tune` takes train and validation. Trials are kept in an SQLite file and go on from there.
 """
@@ -128,10 +128,8 @@ def tune(
         study.optimize(worth, n_trials=1)
     done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     if not done:
-        raise DataError(
-            f"none of {len(study.trials)} trials of {part.label} worked; try it with fuserec evaluate first"
-        )
-    best = {name: value for name, value in study.best_params.items() if value != defaults[name]}
+        raise DataError(f"none of {len(study.trials)} trials of {part.label} worked; try fuserec evaluate first")
+    best = {name: _rounded(value) for name, value in study.best_params.items() if value != defaults[name]}
     return Tuned(
         Component.model_validate({"name": part.name, **part.options, **best}),
         study.best_value,
@@ -144,7 +142,8 @@ def tune(
 def written(path: Path, recipe: Recipe | None = None, *, command: str = "") -> bool:
     """A file → whether `tune` wrote it; with a recipe, it is written there as TOML, the command that made it above."""
     if recipe is not None:
-        told = tomli_w.dumps(_without_none(recipe.model_dump(exclude_defaults=True)))
+        values = recipe.model_dump(exclude_defaults=True) | ({"align": "none"} if recipe.align is None else {})
+        told = tomli_w.dumps(_without_none(values))
         unfinished = path.with_name(path.name + ".part")
         unfinished.write_text(f"{HEAD}\n# {command}\n\n{told}", encoding="utf-8")
         unfinished.replace(path)
@@ -164,7 +163,12 @@ def _suggested(trial: "Trial", name: str, among: Any) -> Any:
     low, high = among
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(name, low, high, log=low > 0)
-    return trial.suggest_float(name, low, high, log=low > 0)
+    return _rounded(trial.suggest_float(name, low, high, log=low > 0))
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with three digits: what is measured is what the recipe says, and can be read."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _importance(study: "Study", n_done: int) -> dict[str, float]:
