@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fuserec.errors import FuserecError
     from fuserec.evaluation import evaluate
     from fuserec.fusion.fuser import fuse
+    from fuserec.modalities import modality_report
     from fuserec.preparation.clean import clean
     from fuserec.preparation.normalize import normalize
     from fuserec.preparation.split import split_by_time, split_cold_items, split_given, split_last, split_random
@@ -63,6 +64,7 @@ _HOMES = {
     "load_model": "artifact",
     "make": "registry",
     "match": "alignment.similarity",
+    "modality_report": "modalities",
     "normalize": "preparation.normalize",
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
@@ -104,6 +106,7 @@ __all__ = [
     "load_model",
     "make",
     "match",
+    "modality_report",
     "normalize",
     "read",
     "read_mmrec",

@@ -35,6 +35,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenDropout": "fuserec.augmentation.text:TokenDropout",
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
+    "benchmark": {
+        "speed": "fuserec.benchmark:speed",
+        "tiktok": "fuserec.benchmark:tiktok",
+    },
     "encoder": {
         "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
@@ -80,14 +84,18 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ZScore": "fuserec.preparation.normalize:ZScore",
     },
     "recommender": {
+        "BPR": "fuserec.recommenders.factors:BPR",
         "ContentNeighbors": "fuserec.recommenders.content:ContentNeighbors",
         "ContentWalk": "fuserec.recommenders.walk:ContentWalk",
         "EASE": "fuserec.recommenders.neighbors:EASE",
         "ItemNeighbors": "fuserec.recommenders.neighbors:ItemNeighbors",
         "LateFusion": "fuserec.recommenders.late:LateFusion",
+        "LightGCN": "fuserec.recommenders.graph:LightGCN",
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+        "Seeds": "fuserec.recommenders.ensemble:Seeds",
+        "SoftmaxFactors": "fuserec.recommenders.factors:SoftmaxFactors",
     },
     "stage": {
         "Aligned": "fuserec.alignment.aligner:Aligned",
