@@ -88,6 +88,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+        "Reranked": "fuserec.recommenders.rerank:Reranked",
     },
     "stage": {
         "Aligned": "fuserec.alignment.aligner:Aligned",

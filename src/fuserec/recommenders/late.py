@@ -1,7 +1,6 @@
 """Late fusion of models: several recommenders → one, by their ranks or by their scores."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,10 +12,10 @@ from fuserec.data.dataset import Dataset
 from fuserec.errors import DataError, OptionError
 from fuserec.fusion import late
 from fuserec.preparation.split import split_last
+from fuserec.recommenders.nested import inside, name_and_options, whole
 from fuserec.recommenders.recommender import Recommender, Rows, Scores, shares
 from fuserec.retrieval import top_k
 
-EVERYWHERE = ("catalog_", "users_", "seen_", "popularity_", "embeddings_", "stages_")  # what all models share
 STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # weights that are tried
 SWEEPS, MOST_USERS, K = 3, 500, 10
 
@@ -51,10 +50,7 @@ class LateFusion(Recommender):
         self.weights_ = np.array(self.weights or np.ones(len(models)), np.float32)
         if self.method == "weighted" and not self.weights:
             self.weights_ = self._fitted_weights(dataset)
-        self.models_ = tuple(model.fit(dataset) for model in models)
-        for model in self.models_:
-            for name in EVERYWHERE:
-                delattr(model, name)
+        self.models_ = tuple(inside(model.fit(dataset)) for model in models)
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
@@ -124,23 +120,14 @@ class LateFusion(Recommender):
 
     def _fitted(self) -> list[Recommender]:
         """The models, with what they share."""
-        models = [copy(model) for model in self.models_]
-        for model in models:
-            vars(model).update({name: getattr(self, name) for name in EVERYWHERE})
-        return models
+        return [whole(model, self) for model in self.models_]
 
     def _unfitted(self) -> list[Recommender]:
         return [registry.make("recommender", name, options) for name, options in self._named()]
 
     def _named(self) -> list[tuple[str, dict[str, Any]]]:
         """Every model's name and options."""
-        named = []
-        for model in self.models:
-            options = {"name": model} if isinstance(model, str) else dict(model)
-            if "name" not in options:
-                raise OptionError(f"LateFusion: the model {options} has no name; write {{name = ..., option = ...}}")
-            named.append((options.pop("name"), options))
-        return named
+        return [name_and_options(model, "LateFusion") for model in self.models]
 
     def _labels(self) -> list[str]:
         labels = []

@@ -73,11 +73,15 @@ class Recommender(ABC):
             matrix[np.repeat(np.arange(len(block)), np.diff(seen.indptr)), seen.indices] = -np.inf
             if candidates is not None:
                 matrix[:, ~candidates] = -np.inf
-            best = top_k(matrix, k)
+            best = self.choose(matrix, k)
             ranked[start : start + size] = best
-            scores[start : start + size] = np.take_along_axis(matrix, best, axis=1)
+            scores[start : start + size] = np.where(best < 0, -np.inf, np.take_along_axis(matrix, best, axis=1))
         ranked[np.isneginf(scores)] = -1
         return ranked, scores
+
+    def choose(self, scores: Scores, k: int) -> Rows:
+        """Scores float32 (b, n_items), -inf for items not allowed → item rows int64 (b, k), best first."""
+        return top_k(scores, k)
 
     def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
         """User id → the k best items that the user has not seen, with what speaks for each.
