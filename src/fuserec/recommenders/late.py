@@ -52,6 +52,13 @@ class LateFusion(Recommender):
             self.weights_ = self._fitted_weights(dataset)
         self.models_ = tuple(inside(model.fit(dataset)) for model in models)
 
+    def extend(self) -> None:
+        """Let every model score the new items."""
+        models = self._fitted()
+        for model in models:
+            model.extend()
+        self.models_ = tuple(map(inside, models))
+
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
         return self._fuse(self._scores(self._fitted(), users))

@@ -69,6 +69,13 @@ class Reranked(Recommender):
         self.model_ = inside(registry.make("recommender", name, options).fit(dataset))
         self.prepare()
 
+    def extend(self) -> None:
+        """Let the model score the new items, and apply the rules to them."""
+        model = whole(self.model_, self)
+        model.extend()
+        self.model_ = inside(model)
+        self.prepare()
+
     def prepare(self) -> None:
         """Set what rules need, from the catalog and the vectors."""
         row, n_items = self.catalog_.ids.row, self.catalog_.n_items
