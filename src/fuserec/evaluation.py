@@ -1,7 +1,7 @@
 """Evaluation: models × a split → Report. Full ranking, seen items left out, every test user counted."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +11,8 @@ from fuserec import metrics
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError, OptionError
 from fuserec.memory import PeakMemory
-from fuserec.recommenders.recommender import Recommender
+from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import ModelResult, Report
-
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +66,11 @@ def evaluate(
 ) -> Report:
     """Unfitted models (label → model, a list, or one) and a split → Report.
 
-    Every model is fitted on train and measured on validation; the best there by `select_by` is chosen. Then test is
-    opened, once. Beside accuracy on all items stands `cold`: the same on items without any interaction in train,
-    ranked among themselves, for the users who went for one. Intervals: 95 %, percentile bootstrap over users (Efron
-    1979), the same resamples for every model, so that differences are paired.
+    Every model is fitted on train, with validation for what it chooses itself (when to stop, which weights), and
+    measured on validation; the best there by `select_by` is chosen. Then test is opened, once. Beside accuracy on all
+    items stands `cold`: the same on items without any interaction in train, ranked among themselves, for the users who
+    went for one. Intervals: 95 %, percentile bootstrap over users (Efron 1979), the same resamples for every model, so
+    that differences are paired.
     """
     labelled = _labelled(models)
     if k < 1:
@@ -83,11 +82,12 @@ def evaluate(
     n_validation = 0
     fit_seconds: dict[str, float] = {}
     peak_mb: dict[str, float] = {}
+    chooses_by = split.validation if len(split.validation.interactions) else None
     for done, (label, model) in enumerate(labelled.items()):
         tell(f"fitting {label}", done, len(labelled))
         with PeakMemory() as peak:
             start = time.perf_counter()
-            model.fit(split.train)
+            model.fit(split.train, chooses_by, on_progress=on_progress)
             fit_seconds[label] = time.perf_counter() - start
             lists = rank_and_measure(model, split.validation, k)
         validation[label] = float(lists.values[f"{select_by}@{k}"].mean()) if len(lists.users) else None

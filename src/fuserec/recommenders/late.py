@@ -7,21 +7,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserec import metrics, registry
+from fuserec import registry
 from fuserec.data.dataset import Dataset
 from fuserec.errors import DataError, OptionError
 from fuserec.fusion import late
 from fuserec.preparation.split import split_last
-from fuserec.recommenders.nested import inside, name_and_options, whole
-from fuserec.recommenders.recommender import Recommender, Rows, Scores, shares
-from fuserec.retrieval import top_k
+from fuserec.recommenders.ensemble import Combination, name_and_options
+from fuserec.recommenders.recommender import OnProgress, Recommender, Rows, Scores, shares
+from fuserec.recommenders.training import HeldOut
 
 STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # weights that are tried
-SWEEPS, MOST_USERS, K = 3, 500, 10
+SWEEPS, MOST_USERS = 3, 3_000
 
 
 @dataclass(kw_only=True, eq=False)
-class LateFusion(Recommender):
+class LateFusion(Combination):
     """Several models, whose rankings or scores for a user become one: better than fused vectors more often than not.
 
     rrf       the sum of 1 / (60 + rank) (Cormack 2009); needs no weights and no common scale
@@ -29,11 +29,10 @@ class LateFusion(Recommender):
     combmnz   that times the number of models that find an item better than their worst (the same)
     weighted  the weighted sum of normalized scores, the weights given or fitted
 
-    Items that the user has seen are left out before ranks and normalized scores are taken. Fitted weights: models are
-    trained without the last two choices of each user, and coordinate ascent looks for the weights with the best ndcg@10
-    on those, for up to 500 users; then models are trained on everything.
+    Items that the user has seen are left out before ranks and normalized scores are taken. Fitted weights: coordinate
+    ascent looks for those with the best ndcg@20 on the validation part, for up to 3,000 users. Without a validation
+    part, models are trained without the last two choices of each user for that, and then on everything.
 
-    models_: the fitted models, without what all of them share
     weights_: float32 (n_models,), ones unless weighted
     """
 
@@ -41,23 +40,24 @@ class LateFusion(Recommender):
     method: Literal["rrf", "combsum", "combmnz", "weighted"] = "rrf"
     normalization: Literal["min-max", "z-score"] = "min-max"
     weights: tuple[float, ...] = ()  # for `weighted`, one a model; none: fitted on held-out choices
-    seed: int = 0  # which users weights are fitted on, where there are more than 500
+    seed: int = 0  # which users weights are fitted on, where there are more than 3,000
 
     def learn(self, dataset: Dataset) -> None:
+        """Fit every model, and the weights where they are asked for and not given, on choices held out for that."""
+        self.learn_by(dataset, None, lambda told, done, total: None)
+
+    def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
         """Fit every model, and the weights where they are asked for and not given."""
         self._check_options()
-        models = self._unfitted()
-        self.weights_ = np.array(self.weights or np.ones(len(models)), np.float32)
-        if self.method == "weighted" and not self.weights:
-            self.weights_ = self._fitted_weights(dataset)
-        self.models_ = tuple(inside(model.fit(dataset)) for model in models)
-
-    def extend(self) -> None:
-        """Let every model score the new items."""
-        models = self._fitted()
-        for model in models:
-            model.extend()
-        self.models_ = tuple(map(inside, models))
+        unknown = self.method == "weighted" and not self.weights
+        self.weights_ = np.array(self.weights or np.ones(len(self.models)), np.float32)
+        if unknown and validation is None:
+            self.weights_ = self._weights_by_last_choices(dataset, tell)
+        models = [model.fit(dataset, validation, on_progress=tell) for model in self._unfitted()]
+        if unknown and validation is not None:
+            held_out = HeldOut.of(dataset.seen, validation.seen, self.seed, MOST_USERS)
+            self.weights_ = self._fitted_weights(models, held_out)
+        self._keep(models)
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
@@ -100,7 +100,7 @@ class LateFusion(Recommender):
             one[seen.row, seen.col] = -np.inf
         return scores
 
-    def _fitted_weights(self, dataset: Dataset) -> NDArray[np.float32]:
+    def _weights_by_last_choices(self, dataset: Dataset, tell: OnProgress) -> NDArray[np.float32]:
         try:
             parts = split_last(dataset)
         except DataError as error:
@@ -108,37 +108,30 @@ class LateFusion(Recommender):
                 f"LateFusion fits weights on the last choices of users with three or more; {dataset.name} has no such "
                 "user; give weights, or use method='rrf'"
             ) from error
-        held_out = (parts.validation.seen + parts.test.seen).tocsr()
-        users = np.flatnonzero(np.diff(held_out.indptr))
-        users = np.random.default_rng(self.seed).permutation(users)[:MOST_USERS]
-        models = [model.fit(parts.train) for model in self._unfitted()]
-        normalized = [self._normalized(one) for one in self._scores(models, users)]
-        relevant = held_out[users].toarray() > 0
-        blocked = parts.train.seen[users].toarray() > 0
+        models = [model.fit(parts.train, on_progress=tell) for model in self._unfitted()]
+        last = parts.validation.seen + parts.test.seen
+        return self._fitted_weights(models, HeldOut.of(parts.train.seen, last, self.seed, MOST_USERS))
+
+    def _fitted_weights(self, models: Sequence[Recommender], held_out: HeldOut) -> NDArray[np.float32]:
+        """Fitted models and users to judge by → the weights with which they rank best."""
+        blocks = held_out.blocks()
+        normalized = [[self._normalized(one) for one in self._scores(models, block.users)] for block in blocks]
 
         def ndcg(weights: NDArray[np.float32]) -> float:
-            fused = late.weighted_sum(normalized, weights.tolist())
-            fused[blocked] = -np.inf
-            best = top_k(fused, K)
-            hits = np.take_along_axis(relevant & ~blocked, best, axis=1)
-            return float(metrics.ndcg(hits, relevant.sum(axis=1)).mean())
+            values = [
+                block.ndcg(late.weighted_sum(scores, weights.tolist()))
+                for block, scores in zip(blocks, normalized, strict=True)
+            ]
+            return float(np.concatenate(values).mean())
 
         return coordinate_ascent(ndcg, len(models))
 
-    def _fitted(self) -> list[Recommender]:
-        """The models, with what they share."""
-        return [whole(model, self) for model in self.models_]
-
     def _unfitted(self) -> list[Recommender]:
-        return [registry.make("recommender", name, options) for name, options in self._named()]
-
-    def _named(self) -> list[tuple[str, dict[str, Any]]]:
-        """Every model's name and options."""
-        return [name_and_options(model, "LateFusion") for model in self.models]
+        return [registry.make("recommender", name, options) for name, options in map(name_and_options, self.models)]
 
     def _labels(self) -> list[str]:
         labels = []
-        for name, options in self._named():
+        for name, options in map(name_and_options, self.models):
             told = ", ".join(f"{key}={value}" for key, value in options.items())
             labels.append(f"{name}({told})" if told else name)
         return labels

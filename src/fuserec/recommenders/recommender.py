@@ -1,7 +1,7 @@
 """Recommender: the contract of every model. A new one writes `learn` and `score`; everything else is here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -21,6 +21,7 @@ from fuserec.retrieval import block_rows, enlarged, top_k
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
+OnProgress = Callable[[str, int, int], None]  # what is done, how many steps are done, of how many
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,19 +35,29 @@ class Recommender(ABC):
     stages_: what made the embeddings, ready to make those of new items
     """
 
-    def fit(self, dataset: Dataset) -> Self:
-        """Training dataset (with vectors, if the model uses content) → this model, fitted."""
+    def fit(
+        self, dataset: Dataset, validation: Dataset | None = None, *, on_progress: OnProgress | None = None
+    ) -> Self:
+        """Training dataset (with vectors, if the model uses content) → this model, fitted.
+
+        validation: interactions of the same users and items, not in training; a model that has something to choose,
+        such as when to stop, chooses by them. on_progress: told where a model trains for long.
+        """
         if not len(dataset.interactions):
             raise DataError(f"{type(self).__name__}: {dataset.name} has no interactions to learn from")
         self.catalog_, self.users_, self.seen_ = dataset.catalog, dataset.users, dataset.seen
         self.embeddings_, self.stages_ = dict(dataset.embeddings), dataset.stages
         self.popularity_ = np.asarray(dataset.seen.sum(axis=0), dtype=np.float32).ravel()
-        self.learn(dataset)
+        self.learn_by(dataset, validation, on_progress or (lambda told, done, total: None))
         return self
 
     @abstractmethod
     def learn(self, dataset: Dataset) -> None:
         """Set the learned attributes from the training dataset."""
+
+    def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
+        """`learn`, for models that choose something by a validation part, or that tell how far they are."""
+        self.learn(dataset)
 
     def with_items(self, items: Catalog, vectors: Mapping[str, Embeddings] | None = None) -> Self:
         """New items, with columns as in training → a copy of this model that scores them too; nothing is trained.

@@ -12,15 +12,15 @@ from fuserec import registry
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import unit
 from fuserec.errors import DataError, OptionError, did_you_mean
-from fuserec.recommenders.nested import EVERYWHERE, inside, name_and_options, whole
-from fuserec.recommenders.recommender import Recommender, Rows, Scores
+from fuserec.recommenders.ensemble import EVERYWHERE, Combination, name_and_options
+from fuserec.recommenders.recommender import OnProgress, Recommender, Rows, Scores
 from fuserec.retrieval import block_rows, top_k
 
 FIRST = 1e6  # what the first pinned item is worth: more than any other
 
 
 @dataclass(kw_only=True, eq=False)
-class Reranked(Recommender):
+class Reranked(Combination):
     """A model whose lists are made anew from its best items, one place after another.
 
     A place goes to the item with the most of
@@ -33,7 +33,6 @@ class Reranked(Recommender):
 
     Scores that are told are those of the model. Every rule is off unless given.
 
-    model_: the fitted model, without what it shares with this one
     worth_: float32 (n_items,), novelty * unknown + boost
     center_: float32 (dim,), the mean of the vectors, or of length 0 where there are none
     groups_: int64 (n_items, most values of an item), the values in `cap_column`, numbered from 1; 0: none
@@ -63,17 +62,20 @@ class Reranked(Recommender):
 
     def learn(self, dataset: Dataset) -> None:
         """Fit the model."""
-        name, options = name_and_options(self.model, "Reranked")
+        self.learn_by(dataset, None, lambda told, done, total: None)
+
+    def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
+        """Fit the model."""
+        name, options = name_and_options(self.model)
         if name == "Reranked":
             raise OptionError("Reranked: the model is Reranked itself; give all rules to one")
-        self.model_ = inside(registry.make("recommender", name, options).fit(dataset))
+        model: Recommender = registry.make("recommender", name, options)
+        self._keep([model.fit(dataset, validation, on_progress=tell)])
         self.prepare()
 
     def extend(self) -> None:
         """Let the model score the new items, and apply the rules to them."""
-        model = whole(self.model_, self)
-        model.extend()
-        self.model_ = inside(model)
+        super().extend()
         self.prepare()
 
     def prepare(self) -> None:
@@ -113,19 +115,19 @@ class Reranked(Recommender):
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → the model's scores float32 (b, n_items), -inf for excluded items."""
-        scores = whole(self.model_, self).score(users)
+        scores = self._fitted()[0].score(users)
         scores[:, self.excluded_] = -np.inf
         return scores
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → how similar the model finds every item; -inf for excluded ones."""
-        scores = whole(self.model_, self).score_similar(item).copy()
+        scores = self._fitted()[0].score_similar(item).copy()
         scores[self.excluded_] = -np.inf
         return scores
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the model's reasons; for a pinned item, that it is pinned."""
-        reasons = whole(self.model_, self).explain(user, items)
+        reasons = self._fitted()[0].explain(user, items)
         pinned = {self.catalog_.ids.row(item) for item in self.pin}
         return [{"pinned": 1.0} if row in pinned else why for row, why in zip(items, reasons, strict=True)]
 
@@ -198,11 +200,11 @@ def rerank(model: Recommender, **rules: Any) -> Reranked:
     Rules of a model that is `Reranked` already stay where they are not given again.
     """
     model._check_fitted()
-    told = {"name": type(model).__name__, **model.options()}
-    made: Reranked = registry.make(
-        "recommender", "Reranked", {**(model.options() if isinstance(model, Reranked) else {"model": told}), **rules}
+    told = (
+        model.options() if isinstance(model, Reranked) else {"model": {"name": type(model).__name__, **model.options()}}
     )
+    made: Reranked = registry.make("recommender", "Reranked", {**told, **rules})
     vars(made).update({name: getattr(model, name) for name in EVERYWHERE})
-    made.model_ = model.model_ if isinstance(model, Reranked) else inside(model)
+    made._keep(model._fitted() if isinstance(model, Reranked) else [model])
     made.prepare()
     return made
