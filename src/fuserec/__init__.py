@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fuserec.query import search
     from fuserec.recipe import Recipe
     from fuserec.recommenders.recommender import Recommender
+    from fuserec.recommenders.rerank import rerank
     from fuserec.registry import make
     from fuserec.report import Report
     from fuserec.sources.folder import read
@@ -69,6 +70,7 @@ _HOMES = {
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
     "read_movielens": "sources.movielens",
+    "rerank": "recommenders.rerank",
     "save_model": "artifact",
     "search": "query",
     "split_by_time": "preparation.split",
@@ -111,6 +113,7 @@ __all__ = [
     "read",
     "read_mmrec",
     "read_movielens",
+    "rerank",
     "save_model",
     "search",
     "split_by_time",

@@ -94,6 +94,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+        "Reranked": "fuserec.recommenders.rerank:Reranked",
         "Seeds": "fuserec.recommenders.ensemble:Seeds",
         "SoftmaxFactors": "fuserec.recommenders.factors:SoftmaxFactors",
     },
