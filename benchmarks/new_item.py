@@ -62,7 +62,8 @@ def main():
     new = take(replace(everything, interactions=everything.interactions.take(np.zeros(0, np.int64))), rows[-1:])
     print(f"{n_items:,} items, {everything.n_users:,} users, {len(everything.interactions):,} interactions")
     print(
-        "| model | with_items, s (median of 5) | a list after that, ms | encode, fuse and fit again, s | largest difference of scores |"
+        "| model | with_items, s (median of 5) | a list after that, ms | encode, fuse and fit again, s "
+        "| largest difference of scores |"
     )
     print("|---|---|---|---|---|")
     for name in MODELS:

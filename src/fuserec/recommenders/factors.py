@@ -79,7 +79,7 @@ class Factors(TrainedRecommender):
             return float(np.concatenate([some.ndcg(users[some.users] @ items.T) for some in judges]).mean())
 
         start = self.start(part, np.random.default_rng(self.seed))
-        weights = self.train(start, loss, judge, pairs.nnz, part, tell)
+        weights = self.train(start, loss, judge if judges else None, pairs.nnz, part, tell)
         with torch.no_grad():
             of_all = self.tables(dataset)({name: self._tensor(value) for name, value in weights.items()})
         self.user_vectors_, self.item_vectors_ = (table.cpu().numpy() for table in of_all)

@@ -41,7 +41,7 @@ class Reranked(Combination):
     """
 
     model: str | Mapping[str, Any] = "ContentWalk"  # name, or {name, options ...}
-    diversity: float = 0.0  # 0 to below 1; 0.3 is a start
+    diversity: float = field(default=0.0, metadata={"space": (0.0, 0.9)})  # 0 to below 1; 0.3 is a start
     novelty: float = 0.0  # 0 or more
     pool: int = 10  # how many times k items are looked at
     by: str = "fused"  # vectors by which items are alike

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = dict[str, NDArray[np.float32]]
 Weights: TypeAlias = "dict[str, Tensor]"
 Loss: TypeAlias = "Callable[[Weights, Rows, np.random.Generator], Tensor]"  # weights, examples (b,), chance → a number
-Judge: TypeAlias = "Callable[[Weights], float]"  # weights → how good they are, larger is better
+Judge: TypeAlias = "Callable[[Weights], float] | None"  # weights → how good they are; None: by the loss
 
 K = 20  # validation is ndcg@20
 MOST_USERS = 5_000  # of whom validation asks
@@ -43,7 +43,8 @@ class TrainedRecommender(Recommender):
     """A model that learns by gradient steps: the options of the loop, and what is known afterwards.
 
     With a validation part (`fit(train, validation)`, and so in `evaluate`) the epoch that is best there is kept.
-    Without one, 5 % of the interactions of users with three or more are held out for that, drawn by `seed`.
+    Without one, 5 % of the interactions of users with three or more are held out for that, drawn by `seed`;
+    where there are no such users, the loss judges.
 
     losses_, validation_: float32 (n_epochs,), mean loss and ndcg@20 after each epoch
     """
@@ -150,10 +151,11 @@ class _Loop:
                 for key, weight in self.weights.items():
                     self.smooth[key].lerp_(weight, 1.0 - self.options.average)
             total += value.item() * len(rows)
+        mean = total / examples
         with torch.no_grad():
-            quality = judge(self.smooth)
+            quality = -mean if judge is None else judge(self.smooth)
         self.epoch, self.since = self.epoch + 1, self.since + 1
-        self.losses.append(total / examples)
+        self.losses.append(mean)
         self.validation.append(quality)
         if quality > self.best:
             self.best, self.since, self.kept = quality, 0, _arrays(self.smooth)
@@ -168,7 +170,7 @@ class _Loop:
             moments = _arrays(self.optimizer.state[weight])
             arrays |= {f"adam/{name}/{key}": value for key, value in moments.items()}
         about = {key: getattr(self, key) for key in ("epoch", "since", "best", "losses", "validation")}
-        place = file.with_suffix(f".{os.getpid()}")
+        place = file.with_suffix(".tmp")
         save_file(arrays, place, {"about": json.dumps(about)})
         os.replace(place, file)  # a run that is killed leaves the old state or the new one, never half of one
 
