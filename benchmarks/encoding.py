@@ -40,7 +40,7 @@ def render(folder: Path, n_images: int, n_sounds: int, n_texts: int) -> Dataset:
     images, sounds = [f"{row}.jpg" for row in range(n_images)], [f"{row}.wav" for row in range(n_sounds)]
     for name in images:
         low = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).resize((300, 300), 3)
-        grain = np.asarray(low, dtype=np.int16) + rng.integers(-12, 13, (300, 300, 3))
+        grain = np.asarray(low, dtype=np.int16) + rng.integers(-3, 4, (300, 300, 3))  # as smooth as posters
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(folder / name, quality=90)
     for name in sounds:
         moments = np.arange(32_000) / 16_000

@@ -16,11 +16,12 @@ FLOORS = [
     ("packing",),
     ("data",),
     ("augmentation", "retrieval"),
-    ("sources", "preparation", "encoders", "alignment", "fusion", "metrics"),
-    ("recommenders", "report"),
-    ("evaluation", "query"),
+    ("sources", "preparation", "encoders", "alignment", "fusion", "metrics", "intervals"),
+    ("recommenders", "report", "worth"),
+    ("controls", "evaluation", "query"),
+    ("modalities",),
     ("recipe", "artifact", "pages"),
-    ("demo",),
+    ("benchmark", "demo", "tuning"),
     ("cli",),
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -98,4 +98,4 @@ def test_nothing_is_left_of_a_folder_that_failed(tmp_path):
 def test_arrays_keep_their_types(saved):
     model = load_model(saved)
     assert model.seen_.dtype == np.float32 and model.popularity_.dtype == np.float32
-    assert set(model.edges_) == {"photo", "title"}
+    assert set(model.graphs_) == {"photo", "title"}

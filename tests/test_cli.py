@@ -96,6 +96,9 @@ def test_recommend_and_similar_read_the_model(model):
     assert [item.keys() for item in told["items"]] == [{"item_id", "score", "title", "why"}] * 3
     code, out, _ = run("recommend", model, "user-1", "--explain")
     assert code == 0 and "because of" in out and "community" in out
+    code, out, _ = run("recommend", model, "user-1", "-k", 3, "--diversity", 0.9, "--json")
+    diverse = [item["item_id"] for item in json.loads(out)["items"]]
+    assert diverse[0] == told["items"][0]["item_id"] and diverse != [item["item_id"] for item in told["items"]]
     code, out, _ = run("similar", model, "item-5", "--by", "title", "--json")
     assert code == 0 and len(json.loads(out)["items"]) == 10
 

@@ -224,7 +224,7 @@ def test_version_short_help_and_plural_kinds(call):
     assert call("--version") == (0, f"fuserec {__version__}\n", "")
     assert "Example: fuserec train" in call("train", "-h")[1] and "evaluate" in call("-h")[1]
     code, _, err = call("list", "foo")
-    assert code == 2 and "unknown kind 'foo'. Known: aligners, augmentations, encoders, fillers, " in err
+    assert code == 2 and "unknown kind 'foo'. Known: aligners, augmentations, benchmarks, encoders, fillers, " in err
     assert call("list", "encoder")[0] == 0
 
 

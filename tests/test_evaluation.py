@@ -86,10 +86,10 @@ def test_intervals_cover_the_mean_and_differences_are_paired(split):
 
 
 def test_bootstrap_is_as_wide_as_theory_says():
-    from fuserec.report import _resampled_means
+    from fuserec.intervals import resampled_means
 
     values = np.random.default_rng(0).normal(size=(400, 1))
-    spread = _resampled_means(values, seed=0).std()
+    spread = resampled_means(values, seed=0).std()
     assert spread == pytest.approx(values.std() / np.sqrt(400), rel=0.1)
 
 

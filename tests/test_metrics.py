@@ -58,3 +58,23 @@ def test_coverage_and_gini():
     ranked = np.repeat(np.arange(4), counts)[:, None]
     pairs = np.abs(counts[:, None] - counts[None, :]).sum() / (2 * 4 * counts.sum())  # the textbook double sum
     assert metrics.gini(ranked, 4) == pytest.approx(pairs)
+
+
+def test_diversity_and_popularity_agree_with_loops():
+    rng = np.random.default_rng(5)
+    unit = rng.standard_normal((N_ITEMS, 3)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit[::4] = 0.0  # items without a vector
+    ranked = np.stack([rng.permutation(N_ITEMS)[:K] for _ in range(N_USERS)])
+    ranked[0, 1:] = -1
+    ranked[1, 7:] = -1
+    popularity = rng.integers(0, 6, N_ITEMS).astype(np.float32)
+    diversity = metrics.diversity(ranked, unit)
+    percentile = metrics.popularity_percentile(ranked, popularity)
+    for place, row in enumerate(ranked.tolist()):
+        items = [item for item in row if item >= 0]
+        known = [item for item in items if unit[item].any()]
+        pairs = [1.0 - float(unit[a] @ unit[b]) for at, a in enumerate(known) for b in known[:at]]
+        assert diversity[place] == pytest.approx(np.mean(pairs) if pairs else 0.0, abs=1e-5)
+        shares = [np.mean((popularity < popularity[i]) + 0.5 * (popularity == popularity[i])) for i in items]
+        assert percentile[place] == pytest.approx(np.mean(shares))

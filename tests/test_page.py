@@ -45,7 +45,7 @@ def test_every_cell_names_its_column_and_every_reason_is_written(made, tmp_path)
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     reader = Reader(page)
     names = reader.all("td", "data-name")  # what a phone shows beside each number
-    assert len(names) == 7 * len(report.models) and "cold ndcg@10" in names
+    assert len(names) == (7 + 6) * len(report.models) + 4 and "cold ndcg@10" in names
     assert "<li><strong>97\N{NO-BREAK SPACE}% of it</strong></li>" in page
     assert "7 × image, no such file; for example row 0" in page
     for card in (card for example in shown for card in example.recommended):

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from fuserec.errors import FuserecError
     from fuserec.evaluation import evaluate
     from fuserec.fusion.fuser import fuse
+    from fuserec.modalities import modality_report
     from fuserec.preparation.clean import clean
     from fuserec.preparation.normalize import normalize
     from fuserec.preparation.split import split_by_time, split_cold_items, split_given, split_last, split_random
     from fuserec.query import search
     from fuserec.recipe import Recipe
     from fuserec.recommenders.recommender import Recommender
+    from fuserec.recommenders.rerank import rerank
     from fuserec.registry import make
     from fuserec.report import Report
     from fuserec.sources.folder import read
@@ -63,10 +65,12 @@ _HOMES = {
     "load_model": "artifact",
     "make": "registry",
     "match": "alignment.similarity",
+    "modality_report": "modalities",
     "normalize": "preparation.normalize",
     "read": "sources.folder",
     "read_mmrec": "sources.mmrec",
     "read_movielens": "sources.movielens",
+    "rerank": "recommenders.rerank",
     "save_model": "artifact",
     "search": "query",
     "split_by_time": "preparation.split",
@@ -104,10 +108,12 @@ __all__ = [
     "load_model",
     "make",
     "match",
+    "modality_report",
     "normalize",
     "read",
     "read_mmrec",
     "read_movielens",
+    "rerank",
     "save_model",
     "search",
     "split_by_time",

@@ -8,10 +8,12 @@ from pathlib import Path
 from fuserec.data.dataset import Dataset
 from fuserec.encoders.cache import VectorCache
 from fuserec.evaluation import evaluate
+from fuserec.modalities import content_model, examine
 from fuserec.recipe import Recipe
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
 from fuserec.sources.toy import toy_shop
+from fuserec.worth import ModalityReport
 
 RECIPE = Recipe.parse({"encoders": {"text": "TfidfText", "image": "ColorTexture", "audio": "MFCC"}})
 OnProgress = Callable[[str, int, int], None]
@@ -19,9 +21,10 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Demo:
-    """The pooled report, and, of the first shop, the dataset and the chosen model."""
+    """The pooled report, what columns are worth, and, of the first shop, the dataset and the chosen model."""
 
     report: Report
+    worth: ModalityReport
     shop: Dataset
     model: Recommender
 
@@ -31,7 +34,7 @@ def run_demo(
 ) -> Demo:
     """Render shops with seeds 0 .. seeds-1 (the first into `folder`), evaluate every model on each, pool the users."""
     tell = on_progress or (lambda what, done, total: None)
-    reports, first = [], None
+    reports, shops = [], []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as elsewhere:
             place = folder if seed == 0 else Path(elsewhere) / "toyshop"
@@ -42,12 +45,17 @@ def run_demo(
                 split = split._replace(train=RECIPE.with_vectors(split.train, cache))
             models = RECIPE.models_for(split.train)
             reports.append(evaluate(models, split))
-            first = first or (models, split)
-    tell("toy shops, rendered and evaluated", seeds, seeds)
-    assert first is not None  # seeds >= 1 is checked by Report.pool
+            shops.append((models, split))
     report = Report.pool(reports)
-    models, split = first
-    return Demo(replace(report, notes=conclusions(report)), split.train, models[report.chosen])
+    models, split = shops[0]
+    label = content_model(models, split, report)
+    each = []
+    for seed, (known, parts) in enumerate(shops):
+        tell("what each column is worth", seed, seeds)
+        each.append(examine(known[label], parts, label=label, k=report.k, select_by=report.select_by))
+    tell("what each column is worth", seeds, seeds)
+    notes = conclusions(report)
+    return Demo(replace(report, notes=notes), ModalityReport.pool(each), split.train, models[report.chosen])
 
 
 def conclusions(report: Report) -> tuple[str, ...]:

@@ -79,3 +79,36 @@ def gini(ranked: NDArray[np.int64], n_items: int) -> float:
         return 0.0
     weight = 2 * np.arange(1, n_items + 1) - n_items - 1
     return float((weight * shown).sum() / (n_items * shown.sum()))
+
+
+def popularity_percentile(ranked: NDArray[np.int64], popularity: NDArray[np.float32]) -> PerUser:
+    """How popular a list is, 0 to 1: the mean share of the catalog that is chosen less often than its items.
+
+    Half of the items chosen equally often count as less. A list drawn at random has 0.5 (average recommendation
+    popularity, Abdollahpouri 2019, in ranks instead of counts). ranked: int64 (n, k), -1 where empty; popularity:
+    float32 (n_items,). An empty list has 0.
+    """
+    ordered = np.sort(popularity)
+    below, upto = (np.searchsorted(ordered, popularity, side) for side in ("left", "right"))
+    percentile = (below + upto) / (2 * len(popularity))
+    filled = ranked >= 0
+    return np.asarray((percentile[ranked] * filled).sum(axis=1) / np.maximum(filled.sum(axis=1), 1))
+
+
+def diversity(ranked: NDArray[np.int64], unit: NDArray[np.float32]) -> PerUser:
+    """How unlike each other the items of a list are: mean of 1 - cosine over pairs (Smyth and McClave 2001, eq. 3).
+
+    ranked: int64 (n, k), -1 where empty; unit: vectors float32 (n_items, dim) at unit length, zero rows where an item
+    has none: those are left out. A list with fewer than two vectors has 0.
+    """
+    known = np.append(unit.any(axis=1), False)  # the last row stands for an empty rank
+    has = known[ranked]  # (n, k)
+    size = max(1, 4_000_000 // (ranked.shape[1] * unit.shape[1]))
+    total = np.empty(len(ranked))
+    for start in range(0, len(ranked), size):
+        block = slice(start, start + size)
+        summed = (unit[ranked[block]] * has[block, :, None]).sum(axis=1, dtype=np.float64)  # (b, dim)
+        total[block] = (summed**2).sum(axis=1)  # all pairs, and each vector with itself
+    m = has.sum(axis=1)
+    cosine = (total - m) / np.maximum(m * (m - 1), 1)
+    return np.where(m > 1, 1.0 - cosine, 0.0)

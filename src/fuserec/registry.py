@@ -35,6 +35,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenDropout": "fuserec.augmentation.text:TokenDropout",
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
+    "benchmark": {
+        "speed": "fuserec.benchmark:speed",
+        "tiktok": "fuserec.benchmark:tiktok",
+    },
     "encoder": {
         "ClassNames": "fuserec.encoders.bridge:ClassNames",
         "ColorTexture": "fuserec.encoders.image:ColorTexture",
@@ -90,6 +94,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",
+        "Reranked": "fuserec.recommenders.rerank:Reranked",
         "Seeds": "fuserec.recommenders.ensemble:Seeds",
         "SoftmaxFactors": "fuserec.recommenders.factors:SoftmaxFactors",
     },

@@ -3,28 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.errors import DataError, OptionError, did_you_mean
-
-N_RESAMPLES = 1_000
-FEW_USERS, FEW_COLD = 30, 10  # with fewer, models cannot be told apart, and cold items not measured
-
-
-class Estimate(NamedTuple):
-    """A mean over n users and its 95 % interval; low and high are None where there is no interval."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-
-    def __str__(self) -> str:
-        text = f"{self.mean:.4f}"
-        return text if self.low is None or self.high is None else f"{text} [{self.low:.4f}, {self.high:.4f}]"
+from fuserec.intervals import FEW_COLD, FEW_USERS, Difference, Estimate, differences, estimates, holm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +38,10 @@ class ModelResult:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """What an evaluation found. `chosen` is the label of the model that was best on validation by `select_by`."""
+    """What an evaluation found. `chosen` is the label of the model that was best on validation by `select_by`.
+
+    test_opened: how often the process that made this had measured on the same test part, this time included
+    """
 
     dataset: Mapping[str, Any]
     split: str
@@ -62,12 +50,13 @@ class Report:
     chosen: str
     models: tuple[ModelResult, ...]
     seed: int = 0
+    test_opened: int = 1
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Label → metric → estimate on all items."""
-        intervals = _estimates({model.label: model.values for model in self.models}, self.seed)
+        intervals = estimates({model.label: model.values for model in self.models}, self.seed)
         for model in self.models:
             n = len(next(iter(model.values.values())))
             intervals[model.label] |= {name: Estimate(value, None, None, n) for name, value in model.whole.items()}
@@ -76,17 +65,36 @@ class Report:
     @cached_property
     def cold_estimates(self) -> dict[str, dict[str, Estimate]]:
         """Label → metric → estimate on cold items; no metrics when no test user went for a cold item."""
-        return _estimates({model.label: model.cold for model in self.models}, self.seed)
+        return estimates({model.label: model.cold for model in self.models}, self.seed)
 
     def difference(self, label: str, other: str, metric: str | None = None) -> Estimate:
         """How much better one model is than another, user by user: mean difference and its paired 95 % interval."""
-        metric = metric or f"{self.select_by}@{self.k}"
+        metric = metric or self.metric
+        gained = self._model(label).values[metric] - self._model(other).values[metric]
+        return estimates({label: {metric: gained}}, self.seed)[label][metric]
+
+    def compare(self, reference: str | None = None, metric: str | None = None) -> dict[str, Difference]:
+        """Every other model → how much more the reference (default: the chosen model) is worth, user by user.
+
+        Values are averaged per user over a model's seeds before they are compared; p-values are corrected for the
+        number of models (Holm 1979).
+        """
+        best = self._model(reference or self.chosen)
+        metric = metric or self.metric
+        others = [model for model in self.models if model is not best]
+        found = differences([best.values[metric] - model.values[metric] for model in others], self.seed)
+        return {model.label: one for model, one in zip(others, holm(found), strict=True)}
+
+    @property
+    def metric(self) -> str:
+        """The metric that chose, `ndcg@10` for example."""
+        return f"{self.select_by}@{self.k}"
+
+    def _model(self, label: str) -> ModelResult:
         by_label = {model.label: model for model in self.models}
-        for name in (label, other):
-            if name not in by_label:
-                raise OptionError(f"no model {name!r} in the report{did_you_mean(name, by_label)}")
-        gained = by_label[label].values[metric] - by_label[other].values[metric]
-        return _estimates({label: {metric: gained}}, self.seed)[label][metric]
+        if label not in by_label:
+            raise OptionError(f"no model {label!r} in the report{did_you_mean(label, by_label)}")
+        return by_label[label]
 
     @classmethod
     def pool(cls, reports: Sequence[Self]) -> Self:
@@ -120,8 +128,9 @@ class Report:
             "dataset": dict(self.dataset),
             "split": self.split,
             "selection": "validation",
-            "selected_by": f"{self.select_by}@{self.k}",
+            "selected_by": self.metric,
             "chosen": self.chosen,
+            "test_opened": self.test_opened,
             "models": [
                 {
                     "label": model.label,
@@ -137,6 +146,10 @@ class Report:
                     "peak_mb": model.peak_mb,
                 }
                 for model in self.models
+            ],
+            "comparisons": [
+                {"label": self.chosen, "other": other, "metric": self.metric, **found._asdict()}
+                for other, found in self.compare().items()
             ],
             "notes": list(self.notes),
         }
@@ -172,6 +185,25 @@ class Report:
                 f"{model.rank_seconds:.2f}",
             ]
 
+    def beyond(self) -> tuple[list[str], list[list[str]]]:
+        """What the lists are like beside being right: header and rows, novelty in bits, diversity by column."""
+        end = f"@{self.k}"
+        diverse = [name for name in self.models[0].values if name.startswith("diversity-")]
+        names = [f"coverage{end}", f"popularity{end}", f"novelty{end}", f"gini{end}", *diverse]
+        rows = [
+            [model.label, *(f"{self.estimates[model.label][name].mean:.3f}" for name in names)] for model in self.models
+        ]
+        return ["model", *(name.removesuffix(end).replace("-", " of ") for name in names)], rows
+
+    def comparison(self) -> tuple[list[str], list[list[str]]]:
+        """The chosen model against every other: header and rows; none when there is no other."""
+        header = ["against", f"{self.metric} gained [95 % interval]", "p (Holm)", "could be seen from", "so it is"]
+        rows = [
+            [label, str(found), f"{found.p:.4f}", f"{found.smallest:.4f}", found.verdict]
+            for label, found in self.compare().items()
+        ]
+        return header, rows
+
     def caption(self) -> str:
         """What the table's numbers are: data, split, n, seeds, selection."""
         first = self.models[0]
@@ -187,7 +219,12 @@ class Report:
         told = (
             f"{self.dataset['name']}: {self.dataset['n_users']:,} users, {self.dataset['n_items']:,} items, "
             f"{self.dataset['n_interactions']:,} interactions; {self.split} split; {n:,} test users{seeds}{cold}. "
-            f"● best on validation ({first.n_validation:,} users) by {self.select_by}@{self.k}."
+            f"● best on validation ({first.n_validation:,} users) by {self.metric}. "
+            + (
+                "Test was opened once, after that."
+                if self.test_opened == 1
+                else f"Test was opened {self.test_opened} times: do not trust what was chosen after looking at it."
+            )
         )
         if min(n, first.n_validation) < FEW_USERS:
             told += (
@@ -202,33 +239,3 @@ class Report:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
         return "\n".join([*lines, self.caption(), *self.notes])
-
-
-def _estimates(values: Mapping[str, Mapping[str, NDArray[np.float64]]], seed: int) -> dict[str, dict[str, Estimate]]:
-    """Label → metric → values (n,) → label → metric → estimate; the same users are drawn for every label and metric."""
-    keys = [(label, metric) for label, metrics in values.items() for metric in metrics]
-    estimates: dict[str, dict[str, Estimate]] = {label: {} for label in values}
-    if not keys:
-        return estimates
-    matrix = np.stack([values[label][metric] for label, metric in keys], axis=1)  # (n, m)
-    n = len(matrix)
-    if n == 0:
-        return estimates
-    low, high = np.quantile(_resampled_means(matrix, seed), [0.025, 0.975], axis=0)  # (m,) each
-    for column, (label, metric) in enumerate(keys):
-        estimates[label][metric] = Estimate(float(matrix[:, column].mean()), float(low[column]), float(high[column]), n)
-    return estimates
-
-
-def _resampled_means(matrix: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Values (n, m) → the means of `N_RESAMPLES` samples of n rows drawn with replacement, float64 (N_RESAMPLES, m)."""
-    rng = np.random.default_rng(seed)
-    n = len(matrix)
-    size = max(1, 4_000_000 // n)
-    means = []
-    for start in range(0, N_RESAMPLES, size):
-        b = min(size, N_RESAMPLES - start)
-        drawn = rng.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
-        times_drawn = np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n)
-        means.append(times_drawn @ matrix / n)
-    return np.concatenate(means)

@@ -39,19 +39,35 @@ def neighbor_graph(
 
     Only cosines above `least` are kept; items that are not `present` have and are no neighbours.
     """
+    rows = np.arange(len(vectors)) if present is None else np.flatnonzero(present)
+    return _nearest(vectors, rows, rows, k, least)
+
+
+def symmetric_graph(vectors: NDArray[np.float32], k: int, present: NDArray[np.bool_]) -> csr_matrix:
+    """As `neighbor_graph`, but with an edge where one of two items is among the k nearest of the other."""
+    graph = neighbor_graph(vectors, k, present)
+    return graph.maximum(graph.T).tocsr().astype(np.float32)
+
+
+def grown_graph(graph: csr_matrix, vectors: NDArray[np.float32], k: int, present: NDArray[np.bool_]) -> csr_matrix:
+    """The `symmetric_graph` of the first n items, and vectors of all n + m → the `symmetric_graph` of all.
+
+    Only cosines of the m new items are made; of the others, the graph tells which can be among the nearest.
+    """
     n_items = len(vectors)
-    rows = np.arange(n_items) if present is None else np.flatnonzero(present)
-    known = vectors[rows]  # (m, dim)
-    size = block_rows(len(rows))
-    blocks = []
-    for start in range(0, len(rows), size):
-        cosine = known[start : start + size] @ known.T  # (b, m)
-        here = np.arange(len(cosine))
-        cosine[here, start + here] = -np.inf  # an item is not its own neighbour
-        nearest = top_k(cosine, k)
-        blocks.append(_sparse_rows(nearest, np.take_along_axis(cosine, nearest, axis=1), len(rows), least))
-    small = vstack(blocks).tocoo() if blocks else csr_matrix((0, 0)).tocoo()
-    return csr_matrix((small.data, (rows[small.row], rows[small.col])), shape=(n_items, n_items))
+    known = np.flatnonzero(present)
+    new = known[known >= graph.shape[0]]
+    among_all = _nearest(vectors, new, known, k, 0.0)
+    among_new = _nearest(vectors, known, new, k, 0.0)
+    candidates = enlarged(graph, (n_items, n_items)).maximum(among_all.maximum(among_new))
+    nearest = sparse_top_k(candidates.maximum(candidates.T), k)
+    return nearest.maximum(nearest.T).tocsr().astype(np.float32)
+
+
+def enlarged(matrix: csr_matrix, shape: tuple[int, int]) -> csr_matrix:
+    """CSR → CSR of a larger shape, the rows and columns added being empty."""
+    indptr = np.pad(matrix.indptr, (0, shape[0] - matrix.shape[0]), mode="edge")
+    return csr_matrix((matrix.data, matrix.indices, indptr), shape=shape)
 
 
 def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
@@ -63,6 +79,24 @@ def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
     rank = np.arange(matrix.nnz) - matrix.indptr[row]
     kept = order[rank < k]
     return csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+
+
+def _nearest(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], among: NDArray[np.int64], k: int, least: float
+) -> csr_matrix:
+    """Unit vectors (n_items, dim) → CSR (n_items, n_items): the k nearest `among` others of each of `rows`."""
+    n_items = len(vectors)
+    candidates = vectors[among]  # (m, dim)
+    size = block_rows(len(among))
+    blocks = []
+    for start in range(0, len(rows) if len(among) else 0, size):
+        here = rows[start : start + size]
+        cosine = vectors[here] @ candidates.T  # (b, m)
+        cosine[here[:, None] == among] = -np.inf  # an item is not its own neighbour
+        nearest = top_k(cosine, k)
+        blocks.append(_sparse_rows(nearest, np.take_along_axis(cosine, nearest, axis=1), len(among), least))
+    small = vstack(blocks).tocoo() if blocks else csr_matrix((0, 0)).tocoo()
+    return csr_matrix((small.data, (rows[small.row], among[small.col])), shape=(n_items, n_items), dtype=np.float32)
 
 
 def _sparse_rows(columns: NDArray[np.int64], values: NDArray[np.float32], n_columns: int, least: float) -> csr_matrix:

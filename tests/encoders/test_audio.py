@@ -24,7 +24,7 @@ def librosa():
 
 
 def features(samples, **options):
-    return [rows.numpy() for rows in spectra.features(torch.from_numpy(samples), **options)]
+    return [rows.numpy() for rows in spectra.features([torch.from_numpy(samples)], **options)[0]]
 
 
 def mfcc(mel, n_mfcc):
@@ -184,3 +184,14 @@ def test_the_device_is_no_part_of_the_identity_and_must_exist():
 def test_options_that_make_no_sense(options):
     with pytest.raises(OptionError, match="expected 2 <= n_mfcc <= n_mels and 0 < hop <= n_fft"):
         MFCC(**options)
+
+
+def test_sounds_in_a_line_do_not_touch_each_other():
+    rng = np.random.default_rng(0)
+    sounds = [rng.standard_normal(n).astype(np.float32) for n in (16_000, 700, 1, 24_321)]
+    for hop in (256, 512, 1_000):
+        together = spectra.features([torch.from_numpy(samples) for samples in sounds], n_fft=1_024, hop=hop)
+        for samples, found in zip(sounds, together, strict=True):
+            alone = features(samples, n_fft=1_024, hop=hop)
+            assert all(np.allclose(part.numpy(), one, atol=1e-5) for part, one in zip(found, alone, strict=True))
+            assert found[0].shape[1] == 1 + max(1_024, samples.size) // hop

@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 
 from fuserec.encoders.audio import MFCC, SpectralSound
 from fuserec.encoders.formants import formants, poles, predictor
-from fuserec.encoders.spectra import RATE, chroma, contrast, peaks, power_spectra
+from fuserec.encoders.spectra import RATE, Line, chroma, contrast, peaks
 from fuserec.errors import OptionError
 
 REFERENCE = Path(__file__).parents[1] / "references" / "librosa_mel.npz"
@@ -40,7 +40,8 @@ def vowel(resonances, pitch=100, bandwidth=80):
 
 
 def power_of(samples, n_fft=1024):
-    return torch.cat(list(power_spectra(torch.from_numpy(samples), n_fft=n_fft, hop=512)), dim=1)
+    line = Line([torch.from_numpy(samples)], n_fft=n_fft, hop=512)
+    return line.by_sound(torch.cat(list(line.power()), dim=1))[0]
 
 
 def test_contrast_and_chroma_are_those_of_librosa():

@@ -18,9 +18,9 @@ from fuserec.errors import DataError, NotFittedError
 from fuserec.evaluation import rank_and_measure
 from fuserec.fusion.fuser import fuse
 from fuserec.fusion.learned import LearnedFuser
+from fuserec.intervals import estimates
 from fuserec.preparation.split import split_by_time
 from fuserec.recommenders.content import ContentNeighbors
-from fuserec.report import _estimates
 
 NAMES = list(registry.components("fuser"))
 LEARNED = [name for name in NAMES if issubclass(registry.load("fuser", name), LearnedFuser)]
@@ -173,5 +173,5 @@ def test_learned_fusion_beats_the_best_single_column_and_does_not_lose_to_concat
         fused = ndcg(train, parts.test, "fused")
         assert fused.mean() > max(ndcg(train, parts.test, column).mean() for column in COLUMNS)
         gained.append(fused - ndcg(train, parts.test, "side by side"))
-    paired = _estimates({name: {"ndcg@10": np.concatenate(gained)}}, seed=0)[name]["ndcg@10"]
+    paired = estimates({name: {"ndcg@10": np.concatenate(gained)}}, seed=0)[name]["ndcg@10"]
     assert paired.high > 0.0

@@ -19,8 +19,8 @@ class Discriminator:
     `reversal`: both descend in one step, but the gradient that reaches the towers is multiplied by -weight
     (Ganin and Lempitsky 2015, eq. 4 to 6).
     `gan`: in turns (Goodfellow et al. 2014, algorithm 1): `STEPS` steps of the discriminator, then one of the towers
-    towards its being undecided, by weight times the cross-entropy of its answer to the uniform distribution (of more
-    than two columns, none is "the wrong answer"; Tzeng et al. 2015, eq. 3).
+    towards its giving a wrong answer, by weight times the cross-entropy of its answer to the other columns, each
+    with the same share. With two columns, this is their non-saturating loss (end of section 3).
     In both, the discriminator's loss holds the squared gradient of its log-probability by its input, which lets the
     game come to rest (Mescheder et al. 2018, eq. 9).
     """
@@ -57,8 +57,8 @@ class Discriminator:
             self.optimizer.zero_grad()
             backward(self._mistakes(vectors.detach(), columns) + self._roughness(vectors, columns))
             self.optimizer.step()
-        undecided = torch.full((len(vectors), self.n_columns), 1 / self.n_columns, device=there.device)
-        return weight * self._mistakes(vectors, columns, undecided)
+        others = (1 - torch.eye(self.n_columns, device=there.device)) / (self.n_columns - 1)
+        return weight * self._mistakes(vectors, columns, others[columns])
 
     def _mistakes(self, vectors: "Tensor", columns: "Tensor", answer: "Tensor | None" = None) -> "Tensor":
         """The cross-entropy of the network's answer to the columns (or to `answer`), each column counting the same."""

@@ -36,7 +36,7 @@ class Towers(Aligner):
     it can hardly improve (from random maps it ended below it). A tenth of the items is held out; the weights kept are
     those of the epoch, the start included, with the best mean reciprocal rank of an item's own vector among the
     held-out ones, over all pairs of columns in both directions. Fewer than 20 items are too few to hold any out: there
-    the items trained on are looked at.
+    the items trained on are looked at. Views count in all three: in the start, in training and in the choice.
 
     With `adversary`, retrieval alone would choose the epochs before it had any effect, so all epochs are trained, and
     the weights are the mean over the last half of them, since such a game moves around its solution
@@ -123,12 +123,21 @@ class Towers(Aligner):
 
         check_device(self.device)
         train, held = _held_out(len(present), self.seed)
-        start = self._start(names, [variant[0, train] for variant in variants], present[train])
-        held_blocks = [variant[0, held] for variant in variants]
+        # every column has as many versions as that with the most views: its own vectors and its views, over and over
+        n_versions = max(len(variant) for variant in variants)
+        versions = [[variant[v % len(variant)] for variant in variants] for v in range(n_versions)]
+        blocks = [np.concatenate([version[m][train] for version in versions]) for m in range(len(names))]
+        start = self._start(names, blocks, np.tile(present[train], (n_versions, 1)))
 
         def score(weights: Weights) -> float:
-            shared = [unit(_tower(weights[name], block)) for name, block in zip(names, held_blocks, strict=True)]
-            return mean_reciprocal_rank(shared, present[held])
+            found = [
+                mean_reciprocal_rank(
+                    [unit(_tower(weights[name], block[held])) for name, block in zip(names, version, strict=True)],
+                    present[held],
+                )
+                for version in versions
+            ]
+            return float(np.mean(found))
 
         best, best_score, waited = start, score(start), 0
         mean, n_averaged = start, 0
@@ -161,7 +170,7 @@ class Towers(Aligner):
         start: Weights = {}
         for name, block, own in zip(names, blocks, present.T, strict=True):
             length = np.linalg.norm(closed_form.to_shared(name, block[own])) / max(own.sum(), 1) ** 0.5
-            matrix = closed_form.maps_[name] / max(length, np.finfo(np.float32).tiny)
+            matrix = closed_form.maps_[name] / np.float32(max(length, 1e-12))
             start[name] = {"map": matrix, "bias": -closed_form.means_[name] @ matrix}
             if self.hidden:
                 start[name]["up"] = rng.normal(0.0, 2**0.5, (block.shape[1], self.hidden)).astype(np.float32)

@@ -15,17 +15,23 @@ def recommend(
     model: Model,
     user: Annotated[str, typer.Argument(help="a user id of the training data")],
     k: K = 10,
+    diversity: Annotated[
+        float | None, typer.Option(help="0 to below 1: how much it counts that items are unlike (Reranked)")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="say what spoke for each item")] = False,
     json: Json = False,
 ) -> None:
     """The items a user has not seen and will like.
 
-    Example: fuserec recommend shop-model user-7 -k 5 --explain
+    Example: fuserec recommend shop-model user-7 -k 5 --diversity 0.3 --explain
     """
     from fuserec.artifact import load_model
     from fuserec.cli import console, steps
+    from fuserec.recommenders.rerank import rerank
 
-    items = load_model(model).recommend(user, k)
+    loaded = load_model(model)
+    chosen = loaded if diversity is None else rerank(loaded, diversity=diversity)
+    items = chosen.recommend(user, k)
     steps.print_items(items, json, explain)
     if not items:
         console.note(f"nothing left to recommend: user {user} has seen every item")

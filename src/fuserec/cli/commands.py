@@ -17,6 +17,7 @@ from fuserec.cli.options import (
     MinRating,
     Overrides,
     RecipeFile,
+    Seeds,
     Source,
     app,
 )
@@ -45,11 +46,12 @@ def demo(
     write_page(
         report,
         shown.report,
+        worth=shown.worth,
         shown=examples(shown.model, users),
         set_aside=shown.shop.set_aside,
         made_by=steps.made_by(),
     )
-    steps.print_report(shown.report, json)
+    steps.print_report(shown.report, json, shown.worth)
     console.note(f"The first shop: {folder}. The report, with pictures: {report.resolve()}")
 
 
@@ -183,6 +185,10 @@ def evaluate(
     k: K = 10,
     split: Annotated[str | None, typer.Option(help="auto, time, last, random, cold-items, given")] = None,
     report: Annotated[Path | None, typer.Option(help="write a report page here, report.html for example")] = None,
+    seeds: Seeds = 1,
+    modalities: Annotated[
+        bool, typer.Option("--modalities", help="say what each column is worth: removed, noise, shuffled, alone")
+    ] = False,
     encoder: Encoders = None,
     align: Align = None,
     fusion: Fusion = None,
@@ -199,6 +205,7 @@ def evaluate(
     """
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
+    from fuserec.modalities import modality_report
     from fuserec.pages.evaluation import examples, write_page
     from fuserec.pages.page import check_page
 
@@ -209,13 +216,14 @@ def evaluate(
     parts = parts._replace(train=steps.encoded(plan, parts.train, source, cache))
     candidates = plan.models_for(parts.train)
     with console.working("evaluating") as tell:
-        result = run(candidates, parts, k=k, on_progress=tell)
+        result = run(candidates, parts, k=k, seeds=seeds, on_progress=tell)
+        worth = modality_report(candidates, parts, result, on_progress=tell) if modalities else None
     if report is not None:
         shown = examples(candidates[result.chosen], steps.users_to_show(parts.train, parts.test))
-        write_page(report, result, shown=shown, set_aside=parts.train.set_aside, made_by=steps.made_by())
+        write_page(report, result, worth=worth, shown=shown, set_aside=parts.train.set_aside, made_by=steps.made_by())
         console.note(f"report: {report.resolve()}")
     steps.print_set_aside(parts.train.set_aside)
-    steps.print_report(result, json)
+    steps.print_report(result, json, worth)
     if not json:
         same: dict[str, Any] = {"--encoder": encoder, "--align": align, "--fusion": fusion, "--min-rating": min_rating}
         same |= {"--option": option, "--recipe": recipe, "--cache": cache}

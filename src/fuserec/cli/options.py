@@ -23,6 +23,7 @@ RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="a TOML file w
 Encoders = Annotated[list[str] | None, typer.Option("--encoder", help="COLUMN=NAME or MODALITY=NAME; may be repeated")]
 Cache = Annotated[Path | None, typer.Option(help="vector cache; default: .fuserec/vectors.sqlite in the source")]
 K = Annotated[int, typer.Option("-k", help="how many items", min=1)]
+Seeds = Annotated[int, typer.Option(help="how often a model that has a seed is fitted", min=1)]
 MinRating = Annotated[float | None, typer.Option(help="interactions rated below are left out; default: all count")]
 Fusion = Annotated[str | None, typer.Option(help="how columns become one vector (fuserec list fusers)")]
 Align = Annotated[

@@ -24,6 +24,7 @@ from fuserec.errors import ArtifactError, OptionError
 from fuserec.recipe import Component, Recipe
 from fuserec.report import Report
 from fuserec.sources.folder import read
+from fuserec.worth import ModalityReport
 
 
 def read_source(source: Path) -> Dataset:
@@ -171,15 +172,23 @@ def print_set_aside(entries: Sequence[SetAside]) -> None:
         console.note(f"set aside: {n:,} x {first.what}, {first.reason}; {example}")
 
 
-def print_report(report: Report, as_json: bool) -> None:
-    """The table with its caption and notes, or the JSON."""
+def print_report(report: Report, as_json: bool, worth: ModalityReport | None = None) -> None:
+    """The table with its caption and notes, the comparison, what columns are worth if that was asked; or the JSON."""
     if as_json:
-        console.print_json(report.to_dict())
+        console.print_json(report.to_dict() | ({"modalities": worth.to_dict()} if worth else {}))
         return
     rows = [[row[0][:1].strip(), row[0][2:], *row[1:]] for row in report.rows()]  # the mark ● has a column of its own
     console.print_table(["", *report.header()], rows)
     for line in (report.caption(), *report.notes):
         console.say(line)
+    header, compared = report.comparison()
+    if compared:
+        console.say(f"{report.chosen}, user by user:")
+        console.print_table(header, compared)
+    if worth:
+        console.print_table(worth.header(), list(worth.rows()))
+        for line in (worth.caption(), *worth.sentences()):
+            console.say(line)
 
 
 def print_items(items: Recommendations, as_json: bool, explain: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Catalog: the items, and the columns in which they speak."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -92,3 +93,22 @@ class Catalog:
             for name, column in self.columns.items()
         }
         return replace(self, ids=Ids((self.ids[row] for row in rows), self.ids.noun), columns=columns)
+
+    def followed_by(self, more: "Catalog") -> "Catalog":
+        """The same with the items of another catalog below: the columns of this one, missing where the other lacks one.
+
+        Raises `DataError` for an id that is in both, and for a column of another modality.
+        """
+        columns = {}
+        for name, column in self.columns.items():
+            added = more.columns.get(name) or Column(name, column.modality, (None,) * more.n_items)
+            if added.modality != column.modality:
+                raise DataError(f"column {name!r} holds {added.modality} in the new items; expected {column.modality}")
+            values = added.values
+            if column.modality in MEDIA and self.root != more.root:
+                paths = (more.path(name, row) for row in range(more.n_items))
+                values = tuple(
+                    None if path is None else Path(os.path.relpath(path, self.root)).as_posix() for path in paths
+                )
+            columns[name] = replace(column, values=(*column.values, *values))
+        return replace(self, ids=Ids((*self.ids, *more.ids), self.ids.noun), columns=columns)

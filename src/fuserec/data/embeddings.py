@@ -1,7 +1,7 @@
 """Embeddings: one vector an item, and which items have one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,20 @@ class Embeddings:
         """
         centered = np.where(self.present[:, None], self.vectors - self.center(fit_on), 0.0).astype(np.float32)
         return unit(centered)
+
+    def followed_by(self, more: "Embeddings | None", n_more: int) -> "Embeddings":
+        """The same with the vectors of `n_more` items below; None: they have none of this kind."""
+        if more is None:
+            none = np.zeros(n_more, bool)
+            more = replace(self, vectors=np.zeros((n_more, self.dim), np.float32), present=none, parts={}, filled=none)
+        absent = np.zeros(n_more, bool)
+        return replace(
+            self,
+            vectors=np.concatenate([self.vectors, more.vectors]),
+            present=np.concatenate([self.present, more.present]),
+            parts={name: np.concatenate([part, more.parts.get(name, absent)]) for name, part in self.parts.items()},
+            filled=np.concatenate([self.filled, more.filled]),
+        )
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from fuserec.device import check_device, one_thread
 from fuserec.encoders.encoder import Encoder
 from fuserec.encoders.formants import TOP, formants
 from fuserec.encoders.image import same_length
-from fuserec.encoders.spectra import RATE, TOP_DB, chroma, contrast, features, mfcc, peaks, power_spectra, slopes
+from fuserec.encoders.spectra import RATE, TOP_DB, Line, chroma, contrast, features, mfcc, peaks, slopes
 from fuserec.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class SoundEncoder(Encoder):
     """What the encoders of sounds share: 16 kHz mono in, and a device, which is no part of the identity."""
 
     modality: ClassVar[str] = "audio"
-    batch_size: ClassVar[int] = 4  # decoded sounds can be large
+    batch_size: ClassVar[int] = 8  # decoded sounds can be large
 
     device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
 
@@ -71,16 +71,19 @@ class MFCC(SoundEncoder):
         check_device(self.device)
         with torch.inference_mode(), one_thread:
             sounds = [torch.from_numpy(samples).to(self.device) for samples in batch]
-            return np.stack([same_length(self._blocks(samples)) for samples in sounds])
+            return np.stack([same_length(blocks) for blocks in self._blocks(sounds)])
 
-    def _blocks(self, samples: "Tensor") -> list[NDArray[np.float32]]:
+    def _blocks(self, sounds: "list[Tensor]") -> list[list[NDArray[np.float32]]]:
+        told = features(sounds, n_fft=self.n_fft, hop=self.hop, n_mels=self.n_mels)
+        return [self._timbre_movement_spectrum(mel, spectrum) for mel, spectrum in told]
+
+    def _timbre_movement_spectrum(self, mel: "Tensor", spectrum: "Tensor") -> list[NDArray[np.float32]]:
         import torch
 
-        mel, spectrum = features(samples, n_fft=self.n_fft, hop=self.hop, n_mels=self.n_mels)
         coefficients = mfcc(mel, self.n_mfcc)  # (n_mfcc, n_frames)
         loudness = coefficients[:1] / (self.n_mels**0.5 * TOP_DB)  # the mean of the mel bands in dB, over 80 dB
         rows = [coefficients[1:], loudness, spectrum, *([slopes(coefficients)] if self.deltas else [])]
-        spread, mean = torch.stack(torch.std_mean(torch.cat(rows), dim=1, correction=0)).cpu().numpy()
+        mean, spread = _over_time(torch.cat(rows))
         timbre, told = slice(self.n_mfcc - 1), slice(self.n_mfcc - 1, self.n_mfcc + 6)
         movement = np.delete(spread, told)  # of the coefficients and of their slopes
         return [mean[timbre], movement, np.concatenate([mean[told], spread[told]])]
@@ -102,22 +105,33 @@ class SpectralSound(MFCC):
         if not 1 <= self.n_peaks < self.n_fft // 4:
             raise OptionError(f"n_peaks = {self.n_peaks}, n_fft = {self.n_fft}; expected 1 <= n_peaks < n_fft / 4")
 
-    def _blocks(self, samples: "Tensor") -> list[NDArray[np.float32]]:
+    def _blocks(self, sounds: "list[Tensor]") -> list[list[NDArray[np.float32]]]:
         import torch
 
-        rows = torch.cat(
-            [
-                torch.cat([contrast(power) / TOP_DB, chroma(power), peaks(power, self.n_peaks), formants(power)])
-                for power in power_spectra(samples, n_fft=self.n_fft, hop=self.hop)
-            ],
-            dim=1,
-        )
-        spread, mean = torch.stack(torch.std_mean(rows[:-7], dim=1, correction=0)).cpu().numpy()
+        line = Line(sounds, n_fft=self.n_fft, hop=self.hop)
+        rows = torch.cat([self._rows(power) for power in line.power()], dim=1)
         return [
-            *super()._blocks(samples),
-            *(np.concatenate([mean[part], spread[part]]) for part in (slice(6), slice(6, 18), slice(18, None))),
-            _of_voiced(rows[-7:].cpu().numpy()),
+            [*blocks, *self._contrast_chroma_peaks_formants(told)]
+            for blocks, told in zip(super()._blocks(sounds), line.by_sound(rows), strict=True)
         ]
+
+    def _rows(self, power: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.cat([contrast(power) / TOP_DB, chroma(power), peaks(power, self.n_peaks), formants(power)])
+
+    def _contrast_chroma_peaks_formants(self, rows: "Tensor") -> list[NDArray[np.float32]]:
+        told = _over_time(rows[:-7])
+        return [told[:, :6].ravel(), told[:, 6:18].ravel(), told[:, 18:].ravel(), _of_voiced(rows[-7:].cpu().numpy())]
+
+
+def _over_time(rows: "Tensor") -> NDArray[np.float32]:
+    """Float32 (n, n_frames) → mean and standard deviation of each row: float32 (2, n)."""
+    import torch
+
+    mean = rows.mean(dim=1)
+    spread = (rows - mean[:, None]).square().mean(dim=1).sqrt()
+    return np.asarray(torch.stack([mean, spread]).cpu().numpy())
 
 
 def _of_voiced(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,52 +14,66 @@ RATE = 16_000  # Hz
 SMALLEST = 1e-10  # power under which there is silence
 TOP_DB = 80.0  # dB under the loudest that still count
 ROLLOFF = 0.85
-CHUNK = 512  # frames worked on at a time, so that a long sound needs little memory
+CHUNK = 600  # frames worked on at a time, so that a long sound needs little memory
 
 
-def power_spectra(samples: "Tensor", *, n_fft: int, hop: int) -> "Iterator[Tensor]":
-    """Mono float32 (n_samples,) → power spectra float32 (1 + n_fft // 2, at most `CHUNK` frames), chunk by chunk.
+class Line:
+    """Sounds one after the other, each mono float32 (n_samples,) with silence around it, cut into windows as one.
 
-    Of Hann windows centered on every hop-th sample, silence around the ends: 1 + n_samples // hop frames in all; a
-    sound shorter than one window is padded to one.
+    Torch computes outside of Python's lock but starts every step inside of it: with a few long steps for several sounds
+    instead of many short ones for each, two threads really work at the same time.
+    Windows are centered on every hop-th sample of their sound, which has 1 + n_samples // hop frames; a sound shorter
+    than one window is padded to one.
     """
-    import torch
 
-    padded = centered(samples, n_fft)
-    window = torch.hann_window(n_fft, device=samples.device)
-    for start in range(0, len(padded) - n_fft + 1, CHUNK * hop):
-        part = padded[start : start + (CHUNK - 1) * hop + n_fft]
-        spectrum = torch.stft(part, n_fft, hop, window=window, center=False, return_complex=True)
-        yield spectrum.real.square() + spectrum.imag.square()
+    def __init__(self, sounds: "list[Tensor]", *, n_fft: int, hop: int) -> None:
+        import torch
+        from torch.nn.functional import pad
 
+        self.n_fft, self.hop = n_fft, hop
+        self._places: list[slice] = []  # of the frames of each sound; the few between two sounds are nobody's
+        parts, start = [], 0  # in hops
+        for samples in sounds:
+            n_frames = 1 + max(n_fft, len(samples)) // hop
+            stop = start + n_frames - 1 + -(-n_fft // hop)  # where the last window has ended
+            parts.append(pad(samples, (n_fft // 2, (stop - start) * hop - n_fft // 2 - len(samples))))
+            self._places.append(slice(start, start + n_frames))
+            start = stop
+        self.samples = torch.cat(parts)
 
-def centered(samples: "Tensor", n_fft: int) -> "Tensor":
-    """Mono float32 (n_samples,) → with the silence around it that `power_spectra` assumes."""
-    from torch.nn.functional import pad
+    def power(self) -> "Iterator[Tensor]":
+        """Power spectra of Hann windows, float32 (1 + n_fft // 2, at most `CHUNK` frames), chunk by chunk."""
+        import torch
 
-    return pad(samples, (n_fft // 2, n_fft // 2 + max(0, n_fft - len(samples))))
+        window = torch.hann_window(self.n_fft, device=self.samples.device)
+        for start in range(0, len(self.samples) - self.n_fft + 1, CHUNK * self.hop):
+            part = self.samples[start : start + (CHUNK - 1) * self.hop + self.n_fft]
+            spectrum = torch.stft(part, self.n_fft, self.hop, window=window, center=False, return_complex=True)
+            yield spectrum.real.square() + spectrum.imag.square()
+
+    def by_sound(self, rows: "Tensor") -> "list[Tensor]":
+        """What is known of all frames, (n, frames of the line) → for each sound (n, n_frames)."""
+        return [rows[:, place] for place in self._places]
 
 
 def features(
-    samples: "Tensor", *, rate: int = RATE, n_fft: int = 2048, hop: int = 512, n_mels: int = 128
-) -> "tuple[Tensor, Tensor]":
-    """Mono float32 (n_samples,) → (mel float32 (n_mels, n_frames), spectral float32 (6, n_frames)).
+    sounds: "list[Tensor]", *, rate: int = RATE, n_fft: int = 2048, hop: int = 512, n_mels: int = 128
+) -> "list[tuple[Tensor, Tensor]]":
+    """Sounds, each mono float32 (n_samples,) → for each (mel float32 (n_mels, n_frames), spectral (6, n_frames)).
 
-    mel: power in `n_mels` bands of the mel scale (`mel_matrix`) of the frames of `power_spectra`.
+    mel: power in `n_mels` bands of the mel scale (`mel_matrix`) of the windows of `Line`.
     spectral: the rows of `spectral`, then zero-crossing rate and root mean square of every window.
     """
     import torch
 
-    bands = torch.from_numpy(mel_matrix(rate, n_fft, n_mels)).to(samples.device)
-    mels, told = [], []
-    for power in power_spectra(samples, n_fft=n_fft, hop=hop):
-        mels.append(bands @ power)
-        told.append(spectral(power))
-    padded = centered(samples, n_fft)
-    negative = torch.signbit(padded)
+    line = Line(sounds, n_fft=n_fft, hop=hop)
+    bands = torch.from_numpy(mel_matrix(rate, n_fft, n_mels)).to(line.samples.device)
+    told = torch.cat([torch.cat([bands @ power, spectral(power)]) for power in line.power()], dim=1)
+    negative = torch.signbit(line.samples)
     crossings = (negative[1:] != negative[:-1]).float().unfold(0, n_fft - 1, hop).mean(dim=1)
-    rms = padded.square().unfold(0, n_fft, hop).mean(dim=1).sqrt()
-    return torch.cat(mels, dim=1), torch.vstack([torch.cat(told, dim=1), crossings, rms])
+    rms = line.samples.square().unfold(0, n_fft, hop).mean(dim=1).sqrt()
+    rows = torch.vstack([told, crossings[: len(rms)], rms])
+    return [(of_sound[:n_mels], of_sound[n_mels:]) for of_sound in line.by_sound(rows)]
 
 
 def mel_spectrograms(samples: "Tensor", *, n_fft: int, hop: int, n_mels: int) -> "Tensor":

@@ -9,6 +9,7 @@ from fuserec.data.dataset import SetAside, count_causes
 from fuserec.pages.page import Card, card, write_html
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
+from fuserec.worth import ModalityReport
 
 N_REASONS, N_COLORS = 3, 6  # reasons shown of an item, the rest is "other"; colors in the style sheet
 
@@ -62,20 +63,30 @@ def write_page(
     path: Path,
     report: Report,
     *,
+    worth: ModalityReport | None = None,
     shown: Sequence[Example] = (),
     set_aside: Sequence[SetAside] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page: the table, example users with pictures, what was set aside, how it was made.
+    """Write the page: the table, what columns are worth, users with pictures, what was set aside, how it was made.
 
     An earlier page is replaced; raises `ArtifactError` for any other file that is there.
     """
     metric = f"ndcg@{report.k}"
     estimates = {label: found[metric] for label, found in report.estimates.items()}
+    gains = [] if worth is None else [worth.gains[column.name]["all"] for column in worth.columns]
+    compared_by, compared = report.comparison()
+    beyond_by, beyond = report.beyond()
     write_html(
         path,
         "report.html",
         report=report,
+        worth=worth,
+        reach=max((max(-one.low, one.high) for one in gains), default=0.0) or 1.0,
+        compared_by=compared_by,
+        compared=compared,
+        beyond_by=beyond_by,
+        beyond=beyond,
         rows=list(zip(report.models, report.rows(), strict=True)),
         header=report.header(),
         estimates=estimates,

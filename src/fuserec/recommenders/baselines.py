@@ -15,6 +15,9 @@ class Popular(Recommender):
     def learn(self, dataset: Dataset) -> None:
         """Nothing beyond the counts that every model keeps."""
 
+    def extend(self) -> None:
+        """Nothing: nobody chose the new items."""
+
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → how many users chose each item, float32 (b, n_items)."""
         return np.tile(self.popularity_, (len(users), 1))
@@ -27,6 +30,9 @@ class Random(Recommender):
     seed: int = 0
 
     def learn(self, dataset: Dataset) -> None:
+        """Nothing."""
+
+    def extend(self) -> None:
         """Nothing."""
 
     def score(self, users: Rows) -> Scores:

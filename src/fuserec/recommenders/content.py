@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import Embeddings
 from fuserec.errors import DataError, did_you_mean
 from fuserec.recommenders.neighbors import ItemWeights, Weights
-from fuserec.retrieval import neighbor_graph
+from fuserec.retrieval import grown_graph, symmetric_graph
 
 
 def vectors_named(dataset: Dataset, name: str, model: str) -> Embeddings:
@@ -32,5 +30,10 @@ class ContentNeighbors(ItemWeights):
     def weigh(self, dataset: Dataset) -> Weights:
         """The content graph, in both directions, so that a new item is reached from its own neighbours."""
         embeddings = vectors_named(dataset, self.by, "ContentNeighbors")
-        graph = neighbor_graph(embeddings.centered_unit(dataset.warm), self.neighbors, embeddings.present)
-        return graph.maximum(graph.T).tocsr().astype(np.float32)
+        return symmetric_graph(embeddings.centered_unit(dataset.warm), self.neighbors, embeddings.present)
+
+    def extend(self) -> None:
+        """Edges of the new items."""
+        embeddings = self.embeddings_[self.by]
+        unit = embeddings.centered_unit(self.popularity_ > 0)
+        self.weights_ = grown_graph(self.weights_, unit, self.neighbors, embeddings.present)

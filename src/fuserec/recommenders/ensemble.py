@@ -24,8 +24,8 @@ class Combination(Recommender):
     """
 
     def _keep(self, models: Sequence[Recommender]) -> None:
-        self.models_ = tuple(models)
-        for model in models:
+        self.models_ = tuple(copy(model) for model in models)
+        for model in self.models_:
             for name in EVERYWHERE:
                 delattr(model, name)
 
@@ -35,6 +35,13 @@ class Combination(Recommender):
         for model in models:
             vars(model).update({name: getattr(self, name) for name in EVERYWHERE})
         return models
+
+    def extend(self) -> None:
+        """Let every model score the new items."""
+        models = self._fitted()
+        for model in models:
+            model.extend()
+        self._keep(models)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,7 +1,8 @@
 """Recommender: the contract of every model. A new one writes `learn` and `score`; everything else is here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -9,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import Dataset
+from fuserec.data.embeddings import Embeddings
+from fuserec.data.ids import Ids
+from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations, Recommended
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
-from fuserec.retrieval import block_rows, top_k
+from fuserec.retrieval import block_rows, enlarged, top_k
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -54,6 +59,40 @@ class Recommender(ABC):
         """`learn`, for models that choose something by a validation part, or that tell how far they are."""
         self.learn(dataset)
 
+    def with_items(self, items: Catalog, vectors: Mapping[str, Embeddings] | None = None) -> Self:
+        """New items, with columns as in training → a copy of this model that scores them too; nothing is trained.
+
+        Their vectors are made as those of the training items were; `vectors` are those that were given in training.
+        Raises `DataError` for an id that the model knows and for media that cannot be decoded, `OptionError` for a
+        model that knows items only by who chose them.
+        """
+        self._check_fitted()
+        nobody = np.zeros(0, np.int64)
+        new = Dataset("new items", items, Ids([], "user"), Interactions(nobody, nobody), vectors or {})
+        for stage in self.stages_:
+            new = stage(new)
+        for entry in new.set_aside:
+            raise DataError(f"{entry}; leave it empty where the item has no usable {entry.what}")
+        model = copy(self)
+        model.catalog_ = self.catalog_.followed_by(items)
+        model.embeddings_ = {
+            name: known.followed_by(new.embeddings.get(name), new.n_items) for name, known in self.embeddings_.items()
+        }
+        model.seen_ = enlarged(self.seen_, (len(self.users_), model.catalog_.n_items))
+        model.popularity_ = np.pad(self.popularity_, (0, new.n_items))
+        model.extend()
+        return model
+
+    def extend(self) -> None:
+        """New items have been added below the catalog, vectors, `seen_` and `popularity_`: set what was learned anew.
+
+        Attributes are replaced, not changed, since another model may hold them too.
+        """
+        raise OptionError(
+            f"{type(self).__name__} knows items by who chose them, so for new ones it has to be fitted again; "
+            "models of content, such as ContentWalk, have not"
+        )
+
     @abstractmethod
     def score(self, users: Rows) -> Scores:
         """User rows int64 (b,) → a score for every item, float32 (b, n_items); only their order matters."""
@@ -84,11 +123,15 @@ class Recommender(ABC):
             matrix[np.repeat(np.arange(len(block)), np.diff(seen.indptr)), seen.indices] = -np.inf
             if candidates is not None:
                 matrix[:, ~candidates] = -np.inf
-            best = top_k(matrix, k)
+            best = self.choose(matrix, k)
             ranked[start : start + size] = best
-            scores[start : start + size] = np.take_along_axis(matrix, best, axis=1)
+            scores[start : start + size] = np.where(best < 0, -np.inf, np.take_along_axis(matrix, best, axis=1))
         ranked[np.isneginf(scores)] = -1
         return ranked, scores
+
+    def choose(self, scores: Scores, k: int) -> Rows:
+        """Scores float32 (b, n_items), -inf for items not allowed → item rows int64 (b, k), best first."""
+        return top_k(scores, k)
 
     def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
         """User id → the k best items that the user has not seen, with what speaks for each.

@@ -196,8 +196,8 @@ class HeldOut:
         return cls(users, seen[users], new[users])
 
     def blocks(self) -> "list[HeldOut]":
-        """The same in parts, of so many users that their scores are not too large."""
-        size = block_rows(self.seen.shape[1])
+        """The same in parts, of so many users that their scores and what is made of them are not too large."""
+        size = max(1, block_rows(self.seen.shape[1]) // 4)
         starts = range(0, len(self.users), size)
         return [
             HeldOut(*(part[start : start + size] for part in (self.users, self.seen, self.relevant)))

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, diags
 from fuserec.data.dataset import Dataset
 from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
-from fuserec.retrieval import neighbor_graph
+from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
 
@@ -58,6 +58,11 @@ class ContentWalk(RandomWalk):
     column that the item has, as its weight says. The others move over the community as in `RandomWalk`. From an item
     that nobody chose, all move by content. Edges lead both ways, so that a new item is reached from those it is like.
     The score adds up all hops, later ones faded by `fade`.
+
+    graphs_: column → CSR (n_items, n_items), symmetric, cosines of near items
+    scales_: column → float32 (n_items,); graph times scale is the share of an item's walkers that take an edge
+    by_content_: CSR (n_items, n_items), the sum of those over the columns, from a column's item to a row's
+    content_share_: float32 (n_items,), the share of an item's walkers that move by content
     """
 
     hops: int = 1
@@ -73,16 +78,39 @@ class ContentWalk(RandomWalk):
         super().learn(dataset)
         if not 0.0 <= self.content <= 1.0:
             raise OptionError(f"ContentWalk: content is {self.content}; expected a share from 0 to 1")
-        columns = self._chosen_columns(dataset)
-        graphs = {}
-        for name in columns:
+        self.graphs_ = {}
+        for name in self._chosen_columns(dataset):
             embeddings = dataset.embeddings[name]
-            graph = neighbor_graph(embeddings.centered_unit(dataset.warm), self.neighbors, embeddings.present)
-            graphs[name] = _stochastic(graph.maximum(graph.T).tocsr()) * float(self.weights.get(name, 1.0))
-        leaving = sum(np.asarray(graph.sum(axis=1)).ravel() for graph in graphs.values())  # 0 where no content edge
-        share = diags(np.divide(1.0, leaving, out=np.zeros(dataset.n_items), where=leaving > 0))
-        self.edges_ = {name: (share @ graph).T.tocsr().astype(np.float32) for name, graph in graphs.items()}
-        self.by_content_ = csr_matrix(sum(self.edges_.values()))
+            unit = embeddings.centered_unit(dataset.warm)
+            self.graphs_[name] = symmetric_graph(unit, self.neighbors, embeddings.present)
+        self._weigh()
+
+    def extend(self) -> None:
+        """Content edges of the new items; nobody leads to them, nor they to anybody."""
+        n_users, n_items = self.seen_.shape
+        self.to_users_ = enlarged(self.to_users_, (n_users, n_items))
+        self.to_items_ = enlarged(self.to_items_, (n_items, n_users))
+        graphs = {}
+        for name, graph in self.graphs_.items():
+            embeddings = self.embeddings_[name]
+            unit = embeddings.centered_unit(self.popularity_ > 0)
+            graphs[name] = grown_graph(graph, unit, self.neighbors, embeddings.present)
+        self.graphs_ = graphs
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """From the content graphs, how many walkers take which edge."""
+        total = {name: np.asarray(graph.sum(axis=1)).ravel() for name, graph in self.graphs_.items()}
+        weight = {name: np.where(total[name] > 0, self.weights.get(name, 1.0), 0.0) for name in total}
+        leaving = np.sum(list(weight.values()), axis=0)  # 0 where no content edge
+        self.scales_ = {
+            name: np.divide(
+                weight[name], total[name] * leaving, out=np.zeros_like(leaving), where=weight[name] > 0
+            ).astype(np.float32)
+            for name in total
+        }
+        by_column = (graph @ diags(self.scales_[name]) for name, graph in self.graphs_.items())
+        self.by_content_ = csr_matrix(sum(by_column), dtype=np.float32)
         # Nobody chose it: all by content. No content edge: all over the community.
         lean = np.where(self.popularity_ > 0, np.where(leaving > 0, self.content, 0.0), 1.0)
         self.content_share_ = lean.astype(np.float32)  # (n_items,)
@@ -115,11 +143,11 @@ class ContentWalk(RandomWalk):
         if self.goes_by_popularity(user):
             return [{"popularity": 1.0} for _ in items]
         mass = _start(self.seen_[[user]])
-        arrived = {name: np.zeros(len(items)) for name in ("community", *self.edges_)}
+        arrived = {name: np.zeros(len(items)) for name in ("community", *self.graphs_)}
         for hop in range(self.hops):
             by_content = self.content_share_[:, None] * mass
             hopped = {"community": self._community_hop(mass - by_content)}
-            hopped |= {name: edges @ by_content for name, edges in self.edges_.items()}
+            hopped |= {name: graph @ (self.scales_[name][:, None] * by_content) for name, graph in self.graphs_.items()}
             for name, part in hopped.items():
                 arrived[name] += self.fade**hop * part[items, 0]
             mass = np.sum(list(hopped.values()), axis=0)

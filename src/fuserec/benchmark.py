@@ -1,0 +1,94 @@
+"""Benchmarks: public protocols, followed exactly. Validation chooses the model; the test part is opened once.
+
+A benchmark is a function `(folder, recipe, seeds=, on_progress=)` that gives a report, or rows of a table.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fuserec.data.dataset import Split
+from fuserec.evaluation import evaluate, fit_and_validate
+from fuserec.preparation.split import split_given
+from fuserec.recipe import Recipe
+from fuserec.recommenders.recommender import OnProgress
+from fuserec.report import Report
+from fuserec.sources.mmrec import read_mmrec
+
+K = 20  # the published numbers of TikTok are Recall@20 and NDCG@20
+# Short video: behavior follows popularity, and walks are long. The floor stands beside what should beat it.
+TIKTOK = Recipe.parse(
+    {
+        "align": "none",
+        "models": [
+            "Popular",
+            "ItemNeighbors",
+            {"name": "EASE", "l2": 50.0},
+            {"name": "RandomWalk", "hops": 1},
+            {"name": "RandomWalk", "hops": 7},
+            {"name": "ContentWalk", "hops": 7, "discount": 0.0, "content": 0.1, "fade": 1.0},
+            "LightGCN",
+        ],
+    }
+)
+
+
+def tiktok(
+    folder: Path, recipe: Recipe | None = None, *, seeds: int = 5, on_progress: OnProgress | None = None
+) -> Report:
+    """The TikTok files of MMRec → the report: all 6,710 items ranked, the given split, Recall@20 and NDCG@20.
+
+    recipe: fusion and models to compare, default: `TIKTOK`. seeds: of every model that has one.
+    """
+    plan = recipe or TIKTOK
+    parts = _given(folder, plan)
+    return evaluate(plan.models_for(parts.train), parts, k=K, seeds=seeds, on_progress=on_progress)
+
+
+def speed(
+    folder: Path, recipe: Recipe | None = None, *, seeds: int = 1, on_progress: OnProgress | None = None
+) -> list[dict[str, Any]]:
+    """The same files → a row a model: seconds to fit and to rank, memory, ndcg@20 on validation; test stays shut."""
+    plan = recipe or TIKTOK
+    parts = _given(folder, plan)
+    rows = []
+    for label, model in plan.models_for(parts.train).items():
+        found = fit_and_validate(model, parts.train, parts.validation, k=K, seeds=seeds, on_progress=on_progress)
+        users = parts.test.seen.getnnz(axis=1).nonzero()[0]  # whom to rank for; what they chose is not looked at
+        start = time.perf_counter()
+        found.models[0].rank(users, K)
+        rows.append(
+            {
+                "label": label,
+                "name": type(model).__name__,
+                "options": model.options(),
+                "seeds": len(found.models),
+                "validation": found.validation,
+                "fit_seconds": found.fit_seconds,
+                "rank_seconds": time.perf_counter() - start,
+                "peak_mb": found.peak_mb,
+            }
+        )
+    return rows
+
+
+def speed_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Rows of `speed` → header and cells, the quickest first."""
+    header = ["model", f"validation ndcg@{K}", "fit s", "rank s", "peak MB", "seeds"]
+    return header, [
+        [
+            row["label"],
+            f"{row['validation'] or 0.0:.4f}",
+            f"{row['fit_seconds']:.2f}",
+            f"{row['rank_seconds']:.2f}",
+            f"{row['peak_mb']:.0f}",
+            str(row["seeds"]),
+        ]
+        for row in sorted(rows, key=lambda row: float(row["fit_seconds"]))
+    ]
+
+
+def _given(folder: Path, plan: Recipe) -> Split:
+    parts = split_given(plan.cleaned(read_mmrec(folder)))
+    return parts._replace(train=plan.with_vectors(parts.train, None))

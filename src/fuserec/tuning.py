@@ -1,0 +1,192 @@
+"""Tuning: the options of a recipe's models, searched on validation, the same budget for every model, floor included.
+
+The test part has no way in: `tune` takes train and validation. Trials are kept in an SQLite file and go on from there.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from fuserec import registry
+from fuserec.data.dataset import Dataset
+from fuserec.errors import DataError, FuserecError, MissingExtraError
+from fuserec.evaluation import fit_and_validate
+from fuserec.recipe import Component, Recipe
+from fuserec.recommenders.recommender import OnProgress
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+# Options that say how a run is made, not what is learned.
+FIXED = ("seed", "device", "checkpoint", "workers", "columns", "by", "max_items")
+HEAD = "# Written by fuserec tune: chosen on validation, test not read."
+TIMES = 10.0  # a number is searched from a tenth of its default to ten times it, on a logarithmic scale
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found of one model.
+
+    value: ndcg@k on validation with the best options; default: the same with the model's own options
+    importance: option → share of the variance over the trials that it explains (fANOVA, Hutter 2014)
+    """
+
+    component: Component
+    value: float
+    default: float
+    n_trials: int
+    importance: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "name": self.component.name,
+            "options": self.component.options,
+            "validation": self.value,
+            "validation_of_defaults": self.default,
+            "n_trials": self.n_trials,
+            "importance": dict(self.importance),
+        }
+
+
+def space(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's name and the options that a recipe fixes → option → what to try: a tuple of choices, or (low, high).
+
+    A component may say it itself: field metadata `{"space": (1, 8)}` or `{"space": ["a", "b"]}`. Otherwise: both of a
+    bool, the choices of a Literal, 0 to 1 for a float in there, and a tenth to ten times the default of other numbers.
+    """
+    component = registry.load("recommender", name)
+    types = get_type_hints(component)
+    found: dict[str, Any] = {}
+    for option in fields(component):
+        default, kind = option.default, types[option.name]
+        if option.name in FIXED or option.name in given:
+            continue
+        if "space" in option.metadata:
+            found[option.name] = option.metadata["space"]
+        elif kind is bool:
+            found[option.name] = [False, True]
+        elif get_origin(kind) is Literal:
+            found[option.name] = list(get_args(kind))
+        elif default is MISSING or kind not in (int, float):
+            continue
+        elif kind is float and 0.0 <= default <= 1.0 and option.name != "learning_rate":
+            found[option.name] = (0.0, 1.0)
+        elif default > 0:
+            found[option.name] = (kind(max(default / TIMES, 1 if kind is int else 0)), kind(default * TIMES))
+    return found
+
+
+def tune(
+    part: Component,
+    train: Dataset,
+    validation: Dataset,
+    *,
+    trials: int = 30,
+    k: int = 10,
+    seed: int = 0,
+    storage: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Tuned:
+    """A model of a recipe, train and validation → the options that are best on validation, after so many trials.
+
+    Options that the recipe gives stay as they are. The first trial is the model as it is. storage: an SQLite file;
+    trials that are there already count, so that a search that was stopped goes on. A model without options has one
+    trial. Raises `DataError` where no trial worked, `MissingExtraError` without optuna.
+    """
+    optuna = _optuna()
+    searched = space(part.name, part.options)
+    told = json.dumps([part.label, train.sha256, validation.sha256, k, searched], sort_keys=True, default=str)
+    study: Study = optuna.create_study(
+        study_name=f"{part.label} {sha256(told.encode()).hexdigest()[:12]}",
+        storage=None if storage is None else f"sqlite:///{storage}",
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed),
+    )
+    defaults = {name: getattr(part.make("recommender"), name) for name in searched}
+    if not study.trials:
+        study.enqueue_trial(defaults)
+
+    def worth(trial: "Trial") -> float:
+        options = {name: _suggested(trial, name, among) for name, among in searched.items()}
+        try:
+            model = registry.make("recommender", part.name, {**part.options, **options})
+            return fit_and_validate(model, train, validation, k=k).validation or 0.0
+        except FuserecError as error:
+            raise optuna.TrialPruned(str(error)) from None
+
+    budget = trials if searched else 1
+    while len(study.trials) < budget or study.trials[-1].state == optuna.trial.TrialState.WAITING:
+        if on_progress is not None:
+            on_progress(f"tuning {part.label}", len(study.trials), budget)
+        study.optimize(worth, n_trials=1)
+    done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    if not done:
+        raise DataError(f"none of {len(study.trials)} trials of {part.label} worked; try fuserec evaluate first")
+    best = {name: _rounded(value) for name, value in study.best_params.items() if value != defaults[name]}
+    return Tuned(
+        Component.model_validate({"name": part.name, **part.options, **best}),
+        study.best_value,
+        next((trial.value or 0.0 for trial in done if trial.params == defaults), 0.0),
+        len(study.trials),
+        _importance(study, len(done)),
+    )
+
+
+def written(path: Path, recipe: Recipe | None = None, *, command: str = "") -> bool:
+    """A file → whether `tune` wrote it; with a recipe, it is written there as TOML, the command that made it above."""
+    if recipe is not None:
+        values = recipe.model_dump(exclude_defaults=True) | ({"align": "none"} if recipe.align is None else {})
+        told = tomli_w.dumps(_without_none(values))
+        unfinished = path.with_name(path.name + ".part")
+        unfinished.write_text(f"{HEAD}\n# {command}\n\n{told}", encoding="utf-8")
+        unfinished.replace(path)
+    return path.read_bytes().startswith(HEAD.encode())
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: what is None is left out."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _suggested(trial: "Trial", name: str, among: Any) -> Any:
+    if isinstance(among, list):
+        return trial.suggest_categorical(name, among)
+    low, high = among
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=low > 0)
+    return _rounded(trial.suggest_float(name, low, high, log=low > 0))
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with three digits: what is measured is what the recipe says, and can be read."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _importance(study: "Study", n_done: int) -> dict[str, float]:
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    if n_done < 4:
+        return {}
+    try:
+        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    except (RuntimeError, ValueError):  # every trial was worth the same
+        return {}
+    return {name: float(share) for name, share in found.items()}
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtraError("tuning needs optuna; install it with: pip install 'fuserec[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

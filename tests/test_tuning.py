@@ -1,0 +1,69 @@
+"""Tuning: on validation only, the same budget for all, resumable, and its recipe can be read again."""
+
+import tomllib
+
+import pytest
+
+from fuserec import evaluation, registry
+from fuserec.errors import MissingExtraError
+from fuserec.preparation.split import split_by_time
+from fuserec.recipe import Component, Recipe
+from fuserec.tuning import space, tune, written
+from tests.planted import checkerboard
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return split_by_time(checkerboard(n_users=60), test=0.2)
+
+
+def part(name, **options):
+    return Component.model_validate({"name": name, **options})
+
+
+def test_every_recommender_has_a_space_that_its_options_allow():
+    for name in registry.components("recommender"):
+        for option, among in space(name, {}).items():
+            for value in among:
+                registry.make("recommender", name, {option: value})
+    walk = space("ContentWalk", {"hops": 3})
+    assert "hops" not in walk and walk["content"] == (0.0, 1.0) and walk["neighbors"] == (5, 500)
+    assert space("Popular", {}) == {}
+
+
+def test_a_search_finds_what_is_better_and_goes_on_where_it_stopped(parts, tmp_path):
+    file = tmp_path / "trials.sqlite"
+    poor = part("ContentWalk", fade=0.5, hops=1, neighbors=5)
+    first = tune(poor, parts.train, parts.validation, trials=3, storage=file)
+    again = tune(poor, parts.train, parts.validation, trials=6, storage=file)
+    assert first.n_trials == 3 and again.n_trials == 6
+    assert again.value >= first.value >= first.default == again.default > 0
+    assert again.component.options["hops"] == 1 and set(again.importance) <= {"content", "discount"}
+    assert sum(again.importance.values()) == pytest.approx(1.0)
+    same = tune(poor, parts.train, parts.validation, trials=6, storage=file)
+    assert same.component.options == again.component.options and same.n_trials == 6
+
+
+def test_test_is_never_opened_and_the_floor_has_its_trial(parts, monkeypatch):
+    monkeypatch.setattr(evaluation, "_opened", evaluation.Counter())
+    found = tune(part("Popular"), parts.train, parts.validation, trials=4)
+    assert found.n_trials == 1 and found.value == found.default > 0 and not evaluation._opened
+
+
+def test_the_recipe_is_written_and_read_again(tmp_path):
+    path = tmp_path / "tuned.toml"
+    recipe = Recipe.parse({"align": "none", "models": [{"name": "RandomWalk", "hops": 3}, "Popular"]})
+    assert written(path, recipe, command="fuserec tune shop")
+    assert Recipe.read(path).align is None
+    assert [one.label for one in Recipe.read(path).models] == ["RandomWalk(hops=3)", "Popular"]
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["models"][0] == {"name": "RandomWalk", "hops": 3}
+    path.write_text("[split]", encoding="utf-8")
+    assert not written(path)
+
+
+def test_without_optuna_the_extra_is_named(parts, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fuserec\[tune\]'"):
+        tune(part("RandomWalk"), parts.train, parts.validation)
