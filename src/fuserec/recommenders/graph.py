@@ -25,6 +25,9 @@ class LightGCN(SoftmaxFactors):
     times `content`. A column that an item lacks adds nothing. An item that nobody chose has only that.
     """
 
+    batch: int = 4_096
+    learning_rate: float = 0.02
+    negatives: int = 1_024
     layers: int = 4
     content: float = 0.3
     user_ids: bool = True  # whether users have vectors of their own; if not, they are what they chose

@@ -17,7 +17,7 @@ from fuserec.recommenders.recommender import OnProgress, Recommender, Rows, Scor
 from fuserec.recommenders.training import HeldOut
 
 STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # weights that are tried
-SWEEPS, MOST_USERS = 3, 3_000
+SWEEPS, MOST_USERS = 3, 2_000
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class LateFusion(Combination):
     weighted  the weighted sum of normalized scores, the weights given or fitted
 
     Items that the user has seen are left out before ranks and normalized scores are taken. Fitted weights: coordinate
-    ascent looks for those with the best ndcg@20 on the validation part, for up to 3,000 users. Without a validation
+    ascent looks for those with the best ndcg@20 on the validation part, for up to 2,000 users. Without a validation
     part, models are trained without the last two choices of each user for that, and then on everything.
 
     weights_: float32 (n_models,), ones unless weighted
