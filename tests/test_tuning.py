@@ -8,7 +8,7 @@ from fuserec import evaluation, registry
 from fuserec.errors import MissingExtraError
 from fuserec.preparation.split import split_by_time
 from fuserec.recipe import Component, Recipe
-from fuserec.tuning import space, tune, written
+from fuserec.tuning import space, tune, write_tuned, wrote
 from tests.planted import checkerboard
 
 pytest.importorskip("optuna")
@@ -55,12 +55,13 @@ def test_test_is_never_opened_and_the_floor_has_its_trial(parts, monkeypatch):
 def test_the_recipe_is_written_and_read_again(tmp_path):
     path = tmp_path / "tuned.toml"
     recipe = Recipe.parse({"align": "none", "models": [{"name": "RandomWalk", "hops": 3}, "Popular"]})
-    assert written(path, recipe, command="fuserec tune shop")
+    write_tuned(path, recipe, "fuserec tune shop")
+    assert wrote(path)
     assert Recipe.read(path).align is None
     assert [one.label for one in Recipe.read(path).models] == ["RandomWalk(hops=3)", "Popular"]
     assert tomllib.loads(path.read_text(encoding="utf-8"))["models"][0] == {"name": "RandomWalk", "hops": 3}
     path.write_text("[split]", encoding="utf-8")
-    assert not written(path)
+    assert not wrote(path)
 
 
 def test_without_optuna_the_extra_is_named(parts, monkeypatch):

@@ -139,15 +139,17 @@ def tune(
     )
 
 
-def written(path: Path, recipe: Recipe | None = None, *, command: str = "") -> bool:
-    """A file → whether `tune` wrote it; with a recipe, it is written there as TOML, the command that made it above."""
-    if recipe is not None:
-        values = recipe.model_dump(exclude_defaults=True) | ({"align": "none"} if recipe.align is None else {})
-        told = tomli_w.dumps(_without_none(values))
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(f"{HEAD}\n# {command}\n\n{told}", encoding="utf-8")
-        unfinished.replace(path)
+def wrote(path: Path) -> bool:
+    """A file → whether `tune` wrote it."""
     return path.read_bytes().startswith(HEAD.encode())
+
+
+def write_tuned(path: Path, recipe: Recipe, command: str) -> None:
+    """A recipe → a TOML file, whole or not at all; above it the command that made it."""
+    values = recipe.model_dump(exclude_defaults=True) | ({"align": "none"} if recipe.align is None else {})
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(f"{HEAD}\n# {command}\n\n{tomli_w.dumps(_without_none(values))}", encoding="utf-8")
+    unfinished.replace(path)
 
 
 def _without_none(value: Any) -> Any:

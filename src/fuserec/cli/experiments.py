@@ -70,10 +70,10 @@ def tune(
     from fuserec.cli import console, steps
     from fuserec.recipe import Recipe
     from fuserec.tuning import tune as search
-    from fuserec.tuning import written
+    from fuserec.tuning import write_tuned, wrote
 
     plan = steps.recipe(recipe, encoder, None, split, models, min_rating, None, option)
-    if out.exists() and not written(out):
+    if out.exists() and not wrote(out):
         raise OptionError(f"{out} was not written by fuserec tune; name another file with --out")
     place = storage or steps.cache_of(source).with_name("tuning.sqlite")
     for file in (out, place):
@@ -88,7 +88,7 @@ def tune(
         ]
     found.sort(key=lambda one: -one.value)
     tuned = Recipe.parse({**plan.model_dump(), "models": [one.component.model_dump() for one in found]})
-    written(out, tuned, command=steps.made_by()["command"])
+    write_tuned(out, tuned, steps.made_by()["command"])
     if json:
         console.print_json(
             {"selection": "validation", "test_opened": 0, "metric": f"ndcg@{k}", "recipe": str(out)}
