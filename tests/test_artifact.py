@@ -5,7 +5,7 @@ import pytest
 
 from fuserec import registry
 from fuserec.artifact import load_model, save_model
-from fuserec.atomic import new_folder
+from fuserec.atomic import new_file, new_folder
 from fuserec.errors import ArtifactError, NotFittedError
 from fuserec.fusion.fuser import fuse
 from tests.planted import checkerboard
@@ -93,6 +93,17 @@ def test_nothing_is_left_of_a_folder_that_failed(tmp_path):
         (place / "half").write_text("half", encoding="utf-8")
         raise RuntimeError("the disk is full")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kept"]
+
+
+def test_a_file_that_failed_leaves_the_old_one_and_nothing_beside_it(tmp_path):
+    (tmp_path / "report.html").write_text("kept", encoding="utf-8")
+    with pytest.raises(RuntimeError), new_file(tmp_path / "report.html") as place:
+        place.write_text("half", encoding="utf-8")
+        raise RuntimeError("the disk is full")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("report.html", "kept")]
+    with new_file(tmp_path / "report.html") as place:
+        place.write_text("new", encoding="utf-8")
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("report.html", "new")]
 
 
 def test_arrays_keep_their_types(saved):

@@ -1,4 +1,4 @@
-"""Folders written all or nothing."""
+"""Files and folders written all or nothing."""
 
 import os
 import shutil
@@ -57,3 +57,18 @@ def new_folder(target: Path, *, may_replace: Callable[[Path], bool] = lambda fol
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """`with new_file(target) as place:` write the file `place`; it becomes `target` at the end, or vanishes on errors.
+
+    What was there is replaced in one step: whoever is killed leaves the old file or the new one, never half of one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = target.with_name(target.name + ".part")
+    try:
+        yield place
+        os.replace(place, target)
+    finally:
+        place.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import tomli_w
 
 from fuserec import registry
+from fuserec.atomic import new_file
 from fuserec.data.dataset import Dataset
 from fuserec.errors import DataError, FuserecError, MissingExtraError
 from fuserec.evaluation import fit_and_validate
@@ -147,9 +148,8 @@ def wrote(path: Path) -> bool:
 def write_tuned(path: Path, recipe: Recipe, command: str) -> None:
     """A recipe → a TOML file, whole or not at all; above it the command that made it."""
     values = recipe.model_dump(exclude_defaults=True) | ({"align": "none"} if recipe.align is None else {})
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(f"{HEAD}\n# {command}\n\n{tomli_w.dumps(_without_none(values))}", encoding="utf-8")
-    unfinished.replace(path)
+    with new_file(path) as place:
+        place.write_text(f"{HEAD}\n# {command}\n\n{tomli_w.dumps(_without_none(values))}", encoding="utf-8")
 
 
 def _without_none(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from fuserec.atomic import check_writable
+from fuserec.atomic import check_writable, new_file
 from fuserec.data.catalog import Catalog
 from fuserec.data.media import Limits, read_image
 from fuserec.errors import ArtifactError, MediaError
@@ -76,7 +76,5 @@ def write_html(path: Path, template: str, **values: Any) -> None:
     environment.globals["zip"] = zip
     environment.globals["percent"] = lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
     page = environment.get_template(template).render(values)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    with new_file(path) as place:
+        place.write_text(page, encoding="utf-8")

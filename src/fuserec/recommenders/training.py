@@ -6,7 +6,6 @@ weights, validation, patience, checkpoints and the check for numbers that are no
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
 from fuserec import metrics
+from fuserec.atomic import new_file
 from fuserec.data.dataset import Dataset
 from fuserec.device import check_device, one_thread
 from fuserec.errors import ArtifactError, DataError, OptionError
@@ -170,9 +170,8 @@ class _Loop:
             moments = _arrays(self.optimizer.state[weight])
             arrays |= {f"adam/{name}/{key}": value for key, value in moments.items()}
         about = {key: getattr(self, key) for key in ("epoch", "since", "best", "losses", "validation")}
-        place = file.with_suffix(".tmp")
-        save_file(arrays, place, {"about": json.dumps(about)})
-        os.replace(place, file)  # a run that is killed leaves the old state or the new one, never half of one
+        with new_file(file) as place:
+            save_file(arrays, place, {"about": json.dumps(about)})
 
 
 @dataclass(frozen=True, eq=False)
