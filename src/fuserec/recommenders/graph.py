@@ -91,11 +91,11 @@ class Edges:
     a product of torch's sparse matrix.
     """  # noqa: D205
 
-    def __init__(self, matrix: csr_matrix, device: str) -> None:
+    def __init__(self, matrix: csr_matrix, device: str = "cpu") -> None:
         import torch
 
-        self.neighbors = torch.from_numpy(matrix.indices.astype(np.int64)).to(device)
-        self.offsets = torch.from_numpy(matrix.indptr[:-1].astype(np.int64)).to(device)
+        self.neighbors = torch.from_numpy(matrix.indices).to(device)
+        self.offsets = torch.from_numpy(matrix.indptr[:-1]).to(device)
         self.weights = torch.from_numpy(matrix.data).to(device)
 
     def sums(self, vectors: "Tensor") -> "Tensor":
