@@ -10,6 +10,7 @@ from typing import Any
 
 from fuserec.data.dataset import Split
 from fuserec.evaluation import evaluate, fit_and_validate
+from fuserec.memory import resident
 from fuserec.preparation.split import split_given
 from fuserec.recipe import Recipe
 from fuserec.recommenders.recommender import OnProgress
@@ -62,8 +63,11 @@ def speed(
     plan = recipe or TIKTOK
     parts = _given(folder, plan)
     rows = []
+    before = resident()
     for label, model in plan.models_for(parts.train).items():
-        found = fit_and_validate(model, parts.train, parts.validation, k=K, seeds=seeds, on_progress=on_progress)
+        found = fit_and_validate(
+            model, parts.train, parts.validation, k=K, seeds=seeds, before_mb=before, on_progress=on_progress
+        )
         users = parts.test.seen.getnnz(axis=1).nonzero()[0]  # whom to rank for; what they chose is not looked at
         start = time.perf_counter()
         found.models[0].rank(users, K)

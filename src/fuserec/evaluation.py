@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fuserec import metrics
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError, OptionError
-from fuserec.memory import PeakMemory
+from fuserec.memory import PeakMemory, resident
 from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import ModelResult, Report
 
@@ -64,7 +64,7 @@ class Candidate:
     """A model fitted once a seed, and what it is worth on validation, averaged per user over the seeds.
 
     validation: mean of the selecting metric, None when no user has anything to find; n_validation: of how many users
-    fit_seconds: of one fit; peak_mb: of the process while it was fitted and measured
+    fit_seconds: of one fit; peak_mb: of a process with this model alone, while it is fitted and measured
     """
 
     models: tuple[Recommender, ...]
@@ -82,6 +82,7 @@ def fit_and_validate(
     k: int = 10,
     select_by: str = "ndcg",
     seeds: int = 1,
+    before_mb: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Candidate:
     """An unfitted model → the same fitted on train, and its worth on validation. It has no way to see a test part.
@@ -89,8 +90,11 @@ def fit_and_validate(
     Validation also is what the model chooses by itself (when to stop, which weights).
 
     seeds: how many fits, with the model's own seed and those that follow it; a model without a `seed` is fitted once.
+    before_mb: the memory of the process before the first of several models was fitted, so that the peak of each is what
+    it adds to that, and not what others hold; default: now.
     """
     models = with_seeds(model, seeds)
+    before = resident() if before_mb is None else before_mb
     measured = []
     with PeakMemory() as peak:
         start = time.perf_counter()
@@ -100,7 +104,7 @@ def fit_and_validate(
         measured = [rank_and_measure(one, validation, k).values[f"{select_by}@{k}"] for one in models]
     per_user = np.mean(measured, axis=0)
     worth = float(per_user.mean()) if len(per_user) else None
-    return Candidate(models, worth, len(per_user), seconds, peak.megabytes)
+    return Candidate(models, worth, len(per_user), seconds, before + peak.growth)
 
 
 def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:
@@ -112,7 +116,8 @@ def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:
 def open_test(split: Split) -> tuple[Dataset, int]:
     """A split → its test part, and how often this process has opened the same one, this time included.
 
-    The only way in this package to measure on test: a number above 1 says that somebody may have chosen by looking.
+    The only way in this package to measure a model on test: `evaluate` goes through it once, and the modality report
+    once more. A number above 1 says that somebody may have chosen by looking. Another process does not know of it.
     """
     key = split.test.sha256
     _opened[key] += 1
@@ -146,10 +151,18 @@ def evaluate(
         raise OptionError(f"cannot select by {select_by!r}; expected one of {', '.join(metrics.ACCURACY)}")
     tell = on_progress or (lambda label, done, total: None)
     candidates: dict[str, Candidate] = {}
+    before = resident()
     for done, (label, model) in enumerate(labelled.items()):
         tell(f"fitting {label}", done, len(labelled))
         candidates[label] = fit_and_validate(
-            model, split.train, split.validation, k=k, select_by=select_by, seeds=seeds, on_progress=on_progress
+            model,
+            split.train,
+            split.validation,
+            k=k,
+            select_by=select_by,
+            seeds=seeds,
+            before_mb=before,
+            on_progress=on_progress,
         )
     chosen = max(candidates, key=lambda label: candidates[label].validation or 0.0)
     test, n_opened = open_test(split)

@@ -165,7 +165,8 @@ def _stochastic(matrix: csr_matrix) -> csr_matrix:
 
 
 def _start(history: csr_matrix) -> Mass:
-    return _stochastic(history).T.tocsr().toarray()
+    start: Mass = _stochastic(history).T.tocsr().toarray()
+    return start
 
 
 def _moved(mass: Mass, edges: csr_matrix) -> Mass:
@@ -181,4 +182,4 @@ def _moved(mass: Mass, edges: csr_matrix) -> Mass:
 
     with one_thread:
         moved = Edges(edges).sums(torch.from_numpy(mass)).numpy()
-        return moved
+    return moved
