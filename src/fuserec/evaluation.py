@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fuserec import metrics
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError, OptionError
-from fuserec.memory import PeakMemory, resident
+from fuserec.memory import PeakMemory, held
+from fuserec.recommenders.ensemble import EVERYWHERE
 from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import ModelResult, Report
 
@@ -64,7 +65,7 @@ class Candidate:
     """A model fitted once a seed, and what it is worth on validation, averaged per user over the seeds.
 
     validation: mean of the selecting metric, None when no user has anything to find; n_validation: of how many users
-    fit_seconds: of one fit; peak_mb: of a process with this model alone, while it is fitted and measured
+    fit_seconds: of one fit; peak_mb: of the process while it was fitted and measured, without what `others` hold
     """
 
     models: tuple[Recommender, ...]
@@ -82,7 +83,7 @@ def fit_and_validate(
     k: int = 10,
     select_by: str = "ndcg",
     seeds: int = 1,
-    before_mb: float | None = None,
+    others: Sequence[Recommender] = (),
     on_progress: OnProgress | None = None,
 ) -> Candidate:
     """An unfitted model → the same fitted on train, and its worth on validation. It has no way to see a test part.
@@ -90,11 +91,9 @@ def fit_and_validate(
     Validation also is what the model chooses by itself (when to stop, which weights).
 
     seeds: how many fits, with the model's own seed and those that follow it; a model without a `seed` is fitted once.
-    before_mb: the memory of the process before the first of several models was fitted, so that the peak of each is what
-    it adds to that, and not what others hold; default: now.
+    others: fitted models that are kept meanwhile; what they hold is left out of the peak memory of this one.
     """
     models = with_seeds(model, seeds)
-    before = resident() if before_mb is None else before_mb
     measured = []
     with PeakMemory() as peak:
         start = time.perf_counter()
@@ -102,9 +101,10 @@ def fit_and_validate(
             one.fit(train, validation if len(validation.interactions) else None, on_progress=on_progress)
         seconds = (time.perf_counter() - start) / len(models)
         measured = [rank_and_measure(one, validation, k).values[f"{select_by}@{k}"] for one in models]
+    kept = [value for one in others for name, value in vars(one).items() if name not in EVERYWHERE]
     per_user = np.mean(measured, axis=0)
     worth = float(per_user.mean()) if len(per_user) else None
-    return Candidate(models, worth, len(per_user), seconds, before + peak.growth)
+    return Candidate(models, worth, len(per_user), seconds, peak.megabytes - held(kept))
 
 
 def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:
@@ -151,7 +151,6 @@ def evaluate(
         raise OptionError(f"cannot select by {select_by!r}; expected one of {', '.join(metrics.ACCURACY)}")
     tell = on_progress or (lambda label, done, total: None)
     candidates: dict[str, Candidate] = {}
-    before = resident()
     for done, (label, model) in enumerate(labelled.items()):
         tell(f"fitting {label}", done, len(labelled))
         candidates[label] = fit_and_validate(
@@ -161,7 +160,7 @@ def evaluate(
             k=k,
             select_by=select_by,
             seeds=seeds,
-            before_mb=before,
+            others=[one for candidate in candidates.values() for one in candidate.models],
             on_progress=on_progress,
         )
     chosen = max(candidates, key=lambda label: candidates[label].validation or 0.0)

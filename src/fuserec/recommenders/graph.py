@@ -53,14 +53,14 @@ class LightGCN(SoftmaxFactors):
         to_users, to_items = Edges(walk, self.device), Edges(walk.T.tocsr(), self.device)
         warm = self._tensor(dataset.warm[:, None])
         content = {
-            name: self._tensor(dataset.embeddings[name].centered_unit(dataset.warm))
+            name: self.content * self._tensor(dataset.embeddings[name].centered_unit(dataset.warm))
             for name in self._chosen_columns(dataset)
         }
 
         def of(weights: Weights) -> "tuple[Tensor, Tensor]":
             items = torch.where(warm, weights["items"], 0.0)  # an item that nobody chose is only what it is
             for name, vectors in content.items():
-                items = items + self.content * vectors @ weights[f"project/{name}"]
+                items = items + vectors @ weights[f"project/{name}"]
             users = weights["users"] if self.user_ids else None
             users, items = propagate(users, items, to_users, to_items, self.layers)
             return torch.nn.functional.normalize(users), torch.nn.functional.normalize(items)
