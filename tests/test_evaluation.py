@@ -104,6 +104,19 @@ def test_json_is_complete_and_finite(split):
     assert str(report).count("\n") >= 3
 
 
+def test_the_memory_of_a_model_is_not_that_of_those_before_it(split, monkeypatch):
+    class Large(Recommender):
+        def learn(self, dataset):
+            self.kept_ = np.ones(40_000_000)  # 320 MB
+
+        def score(self, users):
+            return np.tile(self.popularity_, (len(users), 1))
+
+    report = evaluate({"large": Large(), "small": registry.make("recommender", "Popular")}, split)
+    large, small = (model.peak_mb for model in report.models)
+    assert large - small > 250
+
+
 def test_two_runs_give_the_same_numbers(split):
     one, two = (evaluate(models("Random", "ContentWalk"), split).estimates for _ in range(2))
     assert one == two

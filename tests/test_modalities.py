@@ -62,6 +62,10 @@ def found(parts):
     return modality_report(models, parts, evaluate(models, parts), seeds=2)
 
 
+def test_it_is_counted_that_test_was_opened_again(found):
+    assert found.test_opened == 2 and found.to_dict()["test_opened"] == 2
+
+
 def test_a_private_taste_is_found_and_a_useless_column_is_called_useless(found):
     assert found.label == "ContentWalk"
     gains = {name: by_slice["all"] for name, by_slice in found.gains.items()}

@@ -20,6 +20,17 @@ def test_top_k_keeps_masked_items_last():
     assert top_k(scores, 3).tolist() == [[3, 1, 0]]
 
 
+@pytest.mark.parametrize("values", [2, 30, 10**6])  # many ties, some, hardly any
+def test_top_k_of_a_large_catalog_is_a_stable_sort(values):
+    rng = np.random.default_rng(values)
+    scores = rng.integers(0, values, (40, 1_003)).astype(np.float32)
+    scores[:, ::7] = -np.inf
+    scores[3] = -np.inf
+    scores[4, 5:] = -np.inf  # fewer than k are left
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+    np.testing.assert_array_equal(top_k(scores, 20), expected)
+
+
 @pytest.mark.parametrize("block", [8_000_000, 30])
 def test_neighbor_graph_is_the_dense_answer_in_blocks(block, monkeypatch):
     monkeypatch.setattr(retrieval, "BLOCK_CELLS", block)

@@ -1,10 +1,17 @@
-"""Where and how torch computes: a device that is there, one thread, a seed that stays local."""
+"""Where and how is computed: how many threads, a device that is there, a seed that stays local."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from fuserec.errors import OptionError
+
+
+def n_threads() -> int:
+    """How many blocks of users are ranked at the same time: `OMP_NUM_THREADS` where it is set, else all cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) else os.cpu_count() or 1
 
 
 def check_device(device: str) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fuserec import metrics
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError, OptionError
-from fuserec.memory import PeakMemory
+from fuserec.memory import PeakMemory, held
+from fuserec.recommenders.ensemble import EVERYWHERE
 from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import ModelResult, Report
 
@@ -64,7 +65,7 @@ class Candidate:
     """A model fitted once a seed, and what it is worth on validation, averaged per user over the seeds.
 
     validation: mean of the selecting metric, None when no user has anything to find; n_validation: of how many users
-    fit_seconds: of one fit; peak_mb: of the process while it was fitted and measured
+    fit_seconds: of one fit; peak_mb: of the process while it was fitted and measured, without what `others` hold
     """
 
     models: tuple[Recommender, ...]
@@ -82,6 +83,7 @@ def fit_and_validate(
     k: int = 10,
     select_by: str = "ndcg",
     seeds: int = 1,
+    others: Sequence[Recommender] = (),
     on_progress: OnProgress | None = None,
 ) -> Candidate:
     """An unfitted model → the same fitted on train, and its worth on validation. It has no way to see a test part.
@@ -89,6 +91,7 @@ def fit_and_validate(
     Validation also is what the model chooses by itself (when to stop, which weights).
 
     seeds: how many fits, with the model's own seed and those that follow it; a model without a `seed` is fitted once.
+    others: fitted models that are kept meanwhile; what they hold is left out of the peak memory of this one.
     """
     models = with_seeds(model, seeds)
     measured = []
@@ -98,9 +101,10 @@ def fit_and_validate(
             one.fit(train, validation if len(validation.interactions) else None, on_progress=on_progress)
         seconds = (time.perf_counter() - start) / len(models)
         measured = [rank_and_measure(one, validation, k).values[f"{select_by}@{k}"] for one in models]
+    kept = [value for one in others for name, value in vars(one).items() if name not in EVERYWHERE]
     per_user = np.mean(measured, axis=0)
     worth = float(per_user.mean()) if len(per_user) else None
-    return Candidate(models, worth, len(per_user), seconds, peak.megabytes)
+    return Candidate(models, worth, len(per_user), seconds, peak.megabytes - held(kept))
 
 
 def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:
@@ -112,7 +116,8 @@ def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:
 def open_test(split: Split) -> tuple[Dataset, int]:
     """A split → its test part, and how often this process has opened the same one, this time included.
 
-    The only way in this package to measure on test: a number above 1 says that somebody may have chosen by looking.
+    The only way in this package to measure a model on test: `evaluate` goes through it once, and the modality report
+    once more. A number above 1 says that somebody may have chosen by looking. Another process does not know of it.
     """
     key = split.test.sha256
     _opened[key] += 1
@@ -149,7 +154,14 @@ def evaluate(
     for done, (label, model) in enumerate(labelled.items()):
         tell(f"fitting {label}", done, len(labelled))
         candidates[label] = fit_and_validate(
-            model, split.train, split.validation, k=k, select_by=select_by, seeds=seeds, on_progress=on_progress
+            model,
+            split.train,
+            split.validation,
+            k=k,
+            select_by=select_by,
+            seeds=seeds,
+            others=[one for candidate in candidates.values() for one in candidate.models],
+            on_progress=on_progress,
         )
     chosen = max(candidates, key=lambda label: candidates[label].validation or 0.0)
     test, n_opened = open_test(split)

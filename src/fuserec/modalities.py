@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fuserec import controls
 from fuserec.data.dataset import Dataset, Split
 from fuserec.errors import DataError
-from fuserec.evaluation import rank_and_measure, with_seeds
+from fuserec.evaluation import open_test, rank_and_measure, with_seeds
 from fuserec.recommenders.recommender import OnProgress, Recommender
 from fuserec.report import Report
 from fuserec.worth import CONTROLS, BySlice, ColumnWorth, ModalityReport, PerUser
@@ -34,8 +34,9 @@ def modality_report(
     """The models that `evaluate` compared, the split, and its report → what each column is worth to the best of them.
 
     The best on validation of those whose recommendations change when all vectors are taken away; nothing is chosen on
-    test, which `evaluate` has opened. seeds: how often noise, shuffling and dropping are drawn, and how often a model
-    with a `seed` is fitted; values are averaged per user. Raises `DataError` where no model looks at content.
+    test, which `evaluate` has opened and which is opened again here. seeds: how often noise, shuffling and dropping are
+    drawn, and how often a model with a `seed` is fitted; values are averaged per user. Raises `DataError` where no
+    model looks at content.
     """
     label = content_model(models, split, report)
     return examine(
@@ -93,6 +94,7 @@ def examine(
     slices["rare"] = train.warm & (n_chosen <= rare)
     slices |= {f"no {name}": ~embeddings.own for name, embeddings in columns.items()}
     variants = with_seeds(replace(model), seeds)
+    test, n_opened = open_test(split)
     metric = f"{select_by}@{k}"
     validation = split.validation if len(split.validation.interactions) else None
 
@@ -102,7 +104,7 @@ def examine(
         for run in range(seeds if trial.drawn else len(variants)):
             fitted = replace(variants[run % len(variants)]).fit(trial.change(run), validation)
             for part, values in runs.items():
-                values.append(rank_and_measure(fitted, split.test, k, slices[part]).values[metric])
+                values.append(rank_and_measure(fitted, test, k, slices[part]).values[metric])
         return {part: np.mean(values, axis=0) for part, values in runs.items()}
 
     trials = {"whole": Trial("all columns", lambda _: train, slices=list(slices))}
@@ -133,6 +135,7 @@ def examine(
         n_items=train.n_items,
         rare=rare,
         seeds=seeds,
+        test_opened=n_opened,
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-BLOCK_CELLS = 8_000_000  # cells of a score block: 32 MB of float32
+BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
 
 
 def block_rows(n_columns: int) -> int:
@@ -18,18 +18,25 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     k = min(k, n)
     if k == n:
         return np.argsort(-scores, axis=1, kind="stable")
-    kth = np.partition(scores, n - k, axis=1)[:, n - k, None]  # (b, 1)
-    chosen = scores >= kth
-    crowded = np.flatnonzero(chosen.sum(axis=1) > k)  # rows with ties at the k-th place
-    if len(crowded):
-        tied = scores[crowded] == kth[crowded]
-        free = k - (scores[crowded] > kth[crowded]).sum(axis=1, keepdims=True)
-        chosen[crowded] &= ~tied | (np.cumsum(tied, axis=1) <= free)
-    columns = np.nonzero(chosen)[1].reshape(
-        b, k
-    )  # by column within a row, so that a stable sort keeps that order in ties
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
+    groups = 2 * k + 24
+    if n < 4 * groups:
+        return _top_k_by_partition(scores, k)
+    # The columns in groups: at least k scores reach the k-th largest of the groups' maxima, and few others do.
+    largest = scores[:, : n // groups * groups].reshape(b, -1, groups).max(axis=1)
+    near = scores >= np.partition(largest, groups - k, axis=1)[:, groups - k, None]
+    count = np.count_nonzero(near, axis=1)
+    tied = count > 2 * groups  # a row of few different scores
+    near[tied] = False
+    row, column = np.divmod(np.flatnonzero(near), n)  # by column in a row, so that a stable sort keeps that in ties
+    count[tied] = 0
+    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    columns = np.zeros((b, max(k, count.max(initial=0))), np.int64)
+    values = np.full(columns.shape, -np.inf, np.float32)
+    columns[row, place], values[row, place] = column, scores[row, column]
+    best = np.take_along_axis(columns, np.argsort(-values, axis=1, kind="stable")[:, :k], axis=1)
+    if tied.any():
+        best[tied] = _top_k_by_partition(scores[tied], k)
+    return best
 
 
 def neighbor_graph(
@@ -104,3 +111,19 @@ def _sparse_rows(columns: NDArray[np.int64], values: NDArray[np.float32], n_colu
     good = values > least
     row = np.repeat(np.arange(b), k).reshape(b, k)
     return csr_matrix((values[good], (row[good], columns[good])), shape=(b, n_columns))
+
+
+def _top_k_by_partition(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    b, n = scores.shape
+    kth = np.partition(scores, n - k, axis=1)[:, n - k, None]  # (b, 1)
+    chosen = scores >= kth
+    crowded = np.flatnonzero(chosen.sum(axis=1) > k)  # rows with ties at the k-th place
+    if len(crowded):
+        tied = scores[crowded] == kth[crowded]
+        free = k - (scores[crowded] > kth[crowded]).sum(axis=1, keepdims=True)
+        chosen[crowded] &= ~tied | (np.cumsum(tied, axis=1) <= free)
+    columns = np.nonzero(chosen)[1].reshape(
+        b, k
+    )  # by column within a row, so that a stable sort keeps that order in ties
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)

@@ -41,6 +41,7 @@ class ModalityReport:
 
     slices: `all`, `cold`, `rare`, and `no <column>`; all but the first rank and count only items of that kind
     rare: the most interactions of a rare item
+    test_opened: how often the process that made this had opened the test part, this time included
     """
 
     label: str
@@ -50,6 +51,7 @@ class ModalityReport:
     rare: int
     seeds: int
     seed: int = 0
+    test_opened: int = 1
 
     @cached_property
     def gains(self) -> dict[str, dict[str, Difference]]:
@@ -158,6 +160,7 @@ class ModalityReport:
             "metric": self.metric,
             "seeds": self.seeds,
             "rare": self.rare,
+            "test_opened": self.test_opened,
             "columns": [
                 {
                     "column": column.name,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.planted import checkerboard
 
-from fuserec import registry
+from fuserec import registry, retrieval
 from fuserec.artifact import load_model, save_model
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
@@ -34,6 +34,17 @@ def test_a_batch_gives_the_rows_of_one_by_one(name, train):
     assert batch.shape == (4, train.n_items) and batch.dtype == np.float32
     for row, user in enumerate(users):
         np.testing.assert_allclose(batch[row], model.score(np.array([user]))[0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["Popular", "EASE", "RandomWalk", "ContentWalk"])
+def test_many_users_in_blocks_and_threads_get_what_they_get_alone(name, train, monkeypatch):
+    monkeypatch.setattr(retrieval, "BLOCK_CELLS", 50 * train.n_items)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    model = fitted(name, train)
+    users = np.resize(np.arange(train.n_users), 170)  # 50 at a time is enough for another way to compute a walk
+    scores = model.rank(users, 5)[1]
+    alone = {user: model.rank(np.array([user]), 5)[1][0] for user in set(users.tolist())}
+    np.testing.assert_allclose(scores, [alone[user] for user in users], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

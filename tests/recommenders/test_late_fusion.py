@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.planted import checkerboard
@@ -47,6 +49,22 @@ def test_it_is_the_fusion_of_what_its_models_say_of_items_not_seen(train):
     expected = late.weighted_sum([late.min_max(one) for one in scores], [1, 0, 2])
     given = fitted(train, method="weighted", weights=(1, 0, 2))
     np.testing.assert_allclose(given.score(users), expected, atol=1e-5)
+
+
+def test_an_item_that_nobody_chose_has_weights_of_its_own(train):
+    kept = train.interactions.items != 4
+    train = replace(train, interactions=train.interactions.take(kept))
+    users = np.array([0, 7])
+    options = {"method": "weighted", "weights": (1, 0.5, 0)}
+    same = fitted(train, **options).score(users)
+    model = fitted(train, **options, cold_weights=(0, 0, 2))
+    given, warm = model.score(users), train.warm
+    np.testing.assert_array_equal(given[:, warm], same[:, warm])
+    by_content = alone(train)[2].score(users)
+    by_content[train.seen[users].toarray() > 0] = -np.inf
+    np.testing.assert_allclose(given[:, 4], 2 * late.min_max(by_content)[:, 4], rtol=1e-5)
+    cold, other = model.explain(0, np.array([4, 5]))
+    assert set(cold) <= {"ContentNeighbors(by=photo)"} and not set(other) & set(cold)
 
 
 @pytest.mark.parametrize("method", ["rrf", "combsum", "combmnz", "weighted"])

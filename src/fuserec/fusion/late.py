@@ -49,10 +49,14 @@ def weighted_sum(normalized: Sequence[Scores], weights: Sequence[float]) -> Scor
 
 def min_max(scores: Scores) -> Scores:
     """Scores (b, n_items) → each row in [0, 1], its worst candidate 0 and its best 1; 0 where all are equal."""
-    candidate = np.isfinite(scores)
-    low = np.min(scores, axis=1, keepdims=True, where=candidate, initial=np.inf)
-    high = np.max(scores, axis=1, keepdims=True, where=candidate, initial=-np.inf)
-    return _scaled(scores, candidate, low, high - low)
+    low = np.min(scores, axis=1, keepdims=True, where=scores > -np.inf, initial=np.inf)
+    width = np.max(scores, axis=1, keepdims=True, initial=-np.inf) - low
+    some = (width > 0) & np.isfinite(low)  # (b, 1): a row with candidates that are not all equal
+    scaled = scores - np.where(some, low, 0.0)
+    scaled *= np.divide(1.0, width, out=np.ones_like(width), where=some)
+    if not some.all():
+        scaled[~some[:, 0]] = 0.0
+    return np.maximum(scaled, 0.0, out=scaled)  # 0 for what is no candidate, too
 
 
 def z_score(scores: Scores) -> Scores:
@@ -61,7 +65,9 @@ def z_score(scores: Scores) -> Scores:
     n = np.maximum(candidate.sum(axis=1, keepdims=True), 1)
     mean = np.sum(scores, axis=1, keepdims=True, where=candidate, dtype=np.float64) / n
     variance = np.sum((scores - mean) ** 2, axis=1, keepdims=True, where=candidate) / n
-    return _scaled(scores, candidate, mean, np.sqrt(variance))
+    width, scaled = np.sqrt(variance), np.zeros(scores.shape)
+    np.divide(scores - mean, width, out=scaled, where=candidate & (width > 0))
+    return scaled.astype(np.float32)
 
 
 NORMALIZATIONS = {"min-max": min_max, "z-score": z_score}
@@ -73,11 +79,3 @@ def check_weights(weights: Sequence[float], n_models: int) -> None:
         raise OptionError(
             f"weights are {list(weights)}; expected {n_models} numbers of 0 or more, one a model, and one above 0"
         )
-
-
-def _scaled(
-    scores: Scores, candidate: NDArray[np.bool_], start: NDArray[np.floating], width: NDArray[np.floating]
-) -> Scores:
-    scaled = np.zeros(scores.shape, np.float64)
-    np.divide(np.subtract(scores, start, where=candidate, out=scaled), width, out=scaled, where=candidate & (width > 0))
-    return np.where(candidate & (width > 0), scaled, 0.0).astype(np.float32)

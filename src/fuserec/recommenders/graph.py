@@ -53,14 +53,14 @@ class LightGCN(SoftmaxFactors):
         to_users, to_items = Edges(walk, self.device), Edges(walk.T.tocsr(), self.device)
         warm = self._tensor(dataset.warm[:, None])
         content = {
-            name: self._tensor(dataset.embeddings[name].centered_unit(dataset.warm))
+            name: self.content * self._tensor(dataset.embeddings[name].centered_unit(dataset.warm))
             for name in self._chosen_columns(dataset)
         }
 
         def of(weights: Weights) -> "tuple[Tensor, Tensor]":
             items = torch.where(warm, weights["items"], 0.0)  # an item that nobody chose is only what it is
             for name, vectors in content.items():
-                items = items + self.content * vectors @ weights[f"project/{name}"]
+                items = items + vectors @ weights[f"project/{name}"]
             users = weights["users"] if self.user_ids else None
             users, items = propagate(users, items, to_users, to_items, self.layers)
             return torch.nn.functional.normalize(users), torch.nn.functional.normalize(items)
@@ -91,11 +91,11 @@ class Edges:
     a product of torch's sparse matrix.
     """  # noqa: D205
 
-    def __init__(self, matrix: csr_matrix, device: str) -> None:
+    def __init__(self, matrix: csr_matrix, device: str = "cpu") -> None:
         import torch
 
-        self.neighbors = torch.from_numpy(matrix.indices.astype(np.int64)).to(device)
-        self.offsets = torch.from_numpy(matrix.indptr[:-1].astype(np.int64)).to(device)
+        self.neighbors = torch.from_numpy(matrix.indices).to(device)
+        self.offsets = torch.from_numpy(matrix.indptr[:-1]).to(device)
         self.weights = torch.from_numpy(matrix.data).to(device)
 
     def sums(self, vectors: "Tensor") -> "Tensor":

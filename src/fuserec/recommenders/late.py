@@ -33,6 +33,9 @@ class LateFusion(Combination):
     ascent looks for those with the best ndcg@20 on the validation part, for up to 2,000 users. Without a validation
     part, models are trained without the last two choices of each user for that, and then on everything.
 
+    An item that nobody chose is known by what it is alone: `cold_weights` are for those, so that models which learned
+    that it is never chosen do not speak of it.
+
     weights_: float32 (n_models,), ones unless weighted
     """
 
@@ -40,6 +43,7 @@ class LateFusion(Combination):
     method: Literal["rrf", "combsum", "combmnz", "weighted"] = "rrf"
     normalization: Literal["min-max", "z-score"] = "min-max"
     weights: tuple[float, ...] = ()  # for `weighted`, one a model; none: fitted on held-out choices
+    cold_weights: tuple[float, ...] = ()  # the same, for items that nobody chose; none: the same weights
     seed: int = 0  # of models that have one and are not given it, and of the users that weights are fitted on
 
     def learn(self, dataset: Dataset) -> None:
@@ -74,9 +78,12 @@ class LateFusion(Combination):
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → each model's share of the score."""
         scores = self._scores(self._fitted(), np.array([user]))
+        weights = np.tile(self.weights_, (len(items), 1)).T  # (n_models, m)
+        if self.cold_weights:
+            weights[:, self.popularity_[items] == 0] = np.array(self.cold_weights)[:, None]
         alone = [
             weight * (late.reciprocal_rank([one]) if self.method == "rrf" else self._normalized(one))[0, items]
-            for weight, one in zip(self.weights_, scores, strict=True)
+            for weight, one in zip(weights, scores, strict=True)
         ]
         parts = np.maximum(alone, 0.0)  # (n_models, m)
         return [shares(self._labels(), column) for column in parts.T]
@@ -87,7 +94,11 @@ class LateFusion(Combination):
         normalized = [self._normalized(one) for one in scores]
         if self.method == "combmnz":
             return late.comb_mnz(normalized)
-        return late.weighted_sum(normalized, self.weights_.tolist())
+        fused = late.weighted_sum(normalized, self.weights_.tolist())
+        if self.cold_weights:
+            cold = np.flatnonzero(self.popularity_ == 0)
+            fused[:, cold] = late.weighted_sum([one[:, cold] for one in normalized], self.cold_weights)
+        return fused
 
     def _normalized(self, scores: Scores) -> Scores:
         return late.NORMALIZATIONS[self.normalization](scores)
@@ -144,10 +155,10 @@ class LateFusion(Combination):
     def _check_options(self) -> None:
         if len(self.models) < 2 or len(set(self._labels())) < len(self.models):
             raise OptionError(f"LateFusion: models are {self._labels()}; expected two or more different ones")
-        if self.weights:
+        for weights in filter(None, (self.weights, self.cold_weights)):
             if self.method != "weighted":
                 raise OptionError(f"LateFusion: weights are for method='weighted'; method is {self.method!r}")
-            late.check_weights(self.weights, len(self.models))
+            late.check_weights(weights, len(self.models))
         if self.method == "combmnz" and self.normalization != "min-max":
             raise OptionError("LateFusion: combmnz counts scores above 0, so it wants normalization='min-max'")
 

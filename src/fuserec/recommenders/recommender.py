@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -16,6 +17,7 @@ from fuserec.data.embeddings import Embeddings
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations, Recommended
+from fuserec.device import n_threads
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 from fuserec.retrieval import block_rows, enlarged, top_k
 
@@ -112,7 +114,8 @@ class Recommender(ABC):
         ranked = np.empty((len(users), k), np.int64)
         scores = np.empty((len(users), k), np.float32)
         size = block_rows(n_items)
-        for start in range(0, len(users), size):
+
+        def rank_block(start: int) -> None:
             block = users[start : start + size]
             matrix = self.score(block)  # (b, n_items)
             if np.isnan(matrix.min()):
@@ -126,6 +129,14 @@ class Recommender(ABC):
             best = self.choose(matrix, k)
             ranked[start : start + size] = best
             scores[start : start + size] = np.where(best < 0, -np.inf, np.take_along_axis(matrix, best, axis=1))
+
+        starts = range(0, len(users), size)
+        if len(starts) < 2 or n_threads() < 2:
+            for start in starts:
+                rank_block(start)
+        else:
+            with ThreadPoolExecutor(n_threads()) as pool:
+                list(pool.map(rank_block, starts))
         ranked[np.isneginf(scores)] = -1
         return ranked, scores
 

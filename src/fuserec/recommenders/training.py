@@ -196,7 +196,7 @@ class HeldOut:
 
     def blocks(self) -> "list[HeldOut]":
         """The same in parts, of so many users that their scores and what is made of them are not too large."""
-        size = max(1, block_rows(self.seen.shape[1]) // 4)
+        size = max(1, block_rows(self.seen.shape[1]))
         starts = range(0, len(self.users), size)
         return [
             HeldOut(*(part[start : start + size] for part in (self.users, self.seen, self.relevant)))
