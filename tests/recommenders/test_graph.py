@@ -49,7 +49,10 @@ def test_its_gradient_is_that_of_the_product():
     generator = torch.Generator().manual_seed(0)
     users, items = (torch.randn((n, 2), generator=generator, dtype=torch.float64) for n in (5, 4))
     users.requires_grad, items.requires_grad = True, True
-    torch.autograd.gradcheck(lambda u, i: propagate(u, i, *sides, 3), (users, items))
+    for layers in (0, 1, 3):
+        torch.autograd.gradcheck(lambda u, i, n=layers: propagate(u, i, *sides, n), (users, items))
+        if layers:
+            torch.autograd.gradcheck(lambda i, n=layers: propagate(None, i, *sides, n), (items,))
 
 
 @pytest.mark.parametrize("options", [{"content": 0.0}, {"content": 0.3}, {"user_ids": False}])

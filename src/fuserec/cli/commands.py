@@ -217,7 +217,9 @@ def evaluate(
     candidates = plan.models_for(parts.train)
     with console.working("evaluating") as tell:
         result = run(candidates, parts, k=k, seeds=seeds, on_progress=tell)
-        worth = modality_report(candidates, parts, result, on_progress=tell) if modalities else None
+        worth = (
+            modality_report(candidates, parts, result, seeds=max(3, seeds), on_progress=tell) if modalities else None
+        )
     if report is not None:
         shown = examples(candidates[result.chosen], steps.users_to_show(parts.train, parts.test))
         write_page(report, result, worth=worth, shown=shown, set_aside=parts.train.set_aside, made_by=steps.made_by())

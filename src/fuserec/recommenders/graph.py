@@ -87,8 +87,8 @@ def normalized(seen: csr_matrix) -> csr_matrix:
 
 
 class Edges:
-    """CSR (n, m) on a device, as rows of weighted neighbors: what `embedding_bag` sums, 5 to 10 times as fast as
-    a product of torch's sparse matrix.
+    """CSR (n, m) on a device, as rows of weighted neighbors: what `embedding_bag` sums, several times as fast
+    as a product of torch's sparse matrix (benchmarks/speed.py).
     """  # noqa: D205
 
     def __init__(self, matrix: csr_matrix, device: str = "cpu") -> None:
@@ -106,22 +106,33 @@ class Edges:
 
 
 @cache
-def _product() -> Any:
+def _smoothing() -> Any:
     import torch
 
-    class Product(torch.autograd.Function):
-        """A matrix times vectors; its gradient is the transposed matrix times the gradient: the same call."""
+    def smooth(users: "Tensor | None", items: "Tensor", to_users: Edges, to_items: Edges, layers: int) -> Any:
+        # x + Ax + AAx as x + A(x + Ax), in place: no layer is kept, and what is added up is still in the cache.
+        u, i = users, items
+        for _ in range(layers):
+            of_users = to_users.sums(i)
+            i = items if u is None else to_items.sums(u).add_(items)
+            u = of_users if users is None else of_users.add_(users)
+        return torch.zeros(len(to_users.offsets), items.shape[1], device=items.device) if u is None else u, i
+
+    class Smoothing(torch.autograd.Function):
+        """The sum over layers. The graph is symmetric, so a gradient goes back through the same sum."""
 
         @staticmethod
-        def forward(context: Any, vectors: "Tensor", edges: Edges, transposed: Edges) -> "Tensor":
-            context.transposed = transposed
-            return edges.sums(vectors)
+        def forward(context: Any, *given: Any) -> Any:
+            context.has_users, context.graph = given[0] is not None, given[2:]
+            return smooth(*given)
 
         @staticmethod
-        def backward(context: Any, gradient: "Tensor") -> "tuple[Tensor, None, None]":
-            return context.transposed.sums(gradient.contiguous()), None, None
+        def backward(context: Any, *gradients: "Tensor") -> Any:
+            of_users, of_items = (gradient.contiguous() for gradient in gradients)
+            users, items = smooth(of_users, of_items, *context.graph)
+            return users if context.has_users else None, items, None, None, None
 
-    return Product.apply
+    return Smoothing.apply
 
 
 def propagate(
@@ -131,12 +142,5 @@ def propagate(
 
     Without vectors of users, every second layer of each side is empty.
     """
-    product = _product()
-    of_users: list[Tensor | None] = [users]
-    of_items: list[Tensor | None] = [items]
-    for _ in range(layers):
-        u, i = of_users[-1], of_items[-1]
-        of_users.append(None if i is None else product(i, to_users, to_items))
-        of_items.append(None if u is None else product(u, to_items, to_users))
-    sums: Any = [sum(layer for layer in side if layer is not None) for side in (of_users, of_items)]
-    return sums[0], sums[1]
+    users, items = _smoothing()(users, items, to_users, to_items, layers)
+    return users, items

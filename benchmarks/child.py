@@ -1,0 +1,43 @@
+"""A measurement in a process of its own, so that its memory is its own and its end does not end the benchmark."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+
+def measured(script, *arguments, python=sys.executable, gigabytes=None):
+    """A script and its arguments → what it printed as JSON in the last line, or {"failed": why}.
+
+    gigabytes: of address space that it may take; more is a MemoryError there, and not the machine's end
+    """
+
+    def limit():
+        if gigabytes:
+            size = int(gigabytes * 2**30)
+            resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+    command = [python, str(script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
+        return {"failed": lines[-1]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def peak_mb():
+    """The largest resident memory of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss counts what the parent had, too
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size / 1e6 if sys.platform == "darwin" else size * 1024 / 1e6
+
+
+def cpu_seconds():
+    """Processor time of this process and its threads so far, seconds: on a shared machine the steadier clock."""
+    times = os.times()
+    return times.user + times.system
