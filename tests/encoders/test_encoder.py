@@ -46,7 +46,7 @@ def name(request):
     needed = [*getattr(kind, "packages", ()), *NEEDS.get(request.param, ())]
     missing = [package for package in needed if not find_spec(package)]
     if missing:
-        pytest.skip(f"needs {missing[0]}: make test installs it (Musicnn: pip install --no-deps musicnn)")
+        pytest.skip(f"needs {missing[0]}: run make test, or pip install -e '.[pretrained,words]' and musicnn==0.1.0")
     return request.param
 
 

@@ -35,6 +35,7 @@ class Encoder(ABC):
     modality: ClassVar[str]
     version: ClassVar[int] = 1
     batch_size: ClassVar[int] = 32
+    SAME_VECTORS: ClassVar[tuple[str, ...]] = ("device",)  # options that do not change the vectors
 
     def fit(self, values: Sequence[Any]) -> Self:
         """Learn from the training items' values, as `encode_batch` takes them; most encoders have nothing to learn.
@@ -60,7 +61,7 @@ class Encoder(ABC):
         described = {
             "encoder": type(self).__name__,
             "version": self.version,
-            "options": asdict(self),
+            "options": {name: value for name, value in asdict(self).items() if name not in self.SAME_VECTORS},
             "state": self.state(),
         }
         return json.dumps(described, sort_keys=True)
