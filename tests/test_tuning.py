@@ -11,7 +11,7 @@ from fuserec.recipe import Component, Recipe
 from fuserec.tuning import space, tune, write_tuned, wrote
 from tests.planted import checkerboard
 
-pytest.importorskip("optuna")
+pytest.importorskip("optuna", reason='needs the extra [tune]: pip install -e ".[tune]" (make test does)')
 
 
 @pytest.fixture(scope="module")

@@ -204,7 +204,9 @@ def test_towers_trained_with_views_find_titles_by_rotated_and_noisy_photos(tmp_p
     assert np.mean(recall["with"]) > np.mean(recall["without"]) + 0.1, recall
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU: run pytest tests -k gpu there, with a torch made for it"
+)
 def test_a_gpu_gives_the_same_vectors():
     columns = planted(n=60)
     one, same = (Towers(epochs=3, dropout=0.0, device=device).fit(columns) for device in ("cpu", "cuda"))

@@ -229,7 +229,7 @@ def test_stereo_is_averaged_and_another_rate_is_resampled(tmp_path):
 def test_a_compressed_sound_is_heard(tmp_path, name, codec):
     rate = 48_000 if codec == "libopus" else 44_100
     if codec not in av.codecs_available:
-        pytest.skip(f"this PyAV cannot write {codec}; the wheel of av in constraints.txt can")
+        pytest.skip(f"this PyAV cannot write {codec}: pip install --only-binary av --constraint constraints.txt av")
     read = read_audio(write_av(tmp_path / name, codec, tone(1.0, rate=rate), rate=rate), LIMITS, RATE)
     assert abs(read.size - RATE) < 0.15 * RATE
     inner = read[4_000:12_000]

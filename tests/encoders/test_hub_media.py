@@ -5,7 +5,9 @@ import media
 import numpy as np
 import pytest
 
-pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip(
+    "transformers", reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 
 from PIL import Image
 

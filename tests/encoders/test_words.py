@@ -18,7 +18,7 @@ from fuserec.encoders.words import WordVectors, sigmoid_projection
 from fuserec.errors import DataError, MissingExtraError, NotFittedError, OptionError
 from fuserec.registry import make
 
-pytest.importorskip("gensim", reason="the extra [words] is not installed")
+pytest.importorskip("gensim", reason='needs the extra [words]: pip install -e ".[words]" (make test does)')
 
 TEXTS = [
     "red summer dress",

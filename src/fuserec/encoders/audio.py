@@ -1,6 +1,5 @@
 """Sounds → vectors of timbre, movement, spectrum, pitch and resonances: formulas only, nothing to download."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -32,12 +31,6 @@ class SoundEncoder(Encoder):
     def decode(self, value: Path, limits: Limits) -> NDArray[np.float32]:
         """Sound file, or video file with sound → mono float32 (n_samples,) at 16 kHz. Raises `MediaError`."""
         return read_audio(value, limits, RATE)
-
-    def identity(self) -> str:
-        """As of every encoder, without the device, which does not change the vectors."""
-        described = json.loads(super().identity())
-        del described["options"]["device"]
-        return json.dumps(described, sort_keys=True)
 
 
 @dataclass(kw_only=True, eq=False)

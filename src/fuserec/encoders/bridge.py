@@ -42,12 +42,6 @@ class _Bridge(Encoder):
 
     device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
 
-    def identity(self) -> str:
-        """As of every encoder, without the device, which does not change the vectors."""
-        described = json.loads(super().identity())
-        del described["options"]["device"]
-        return json.dumps(described, sort_keys=True)
-
     def space(self) -> str:
         """MiniLM's."""
         return MiniLM().space()

@@ -1,20 +1,27 @@
-"""VectorCache: vectors on disk, keyed by what was encoded and by what encoded it."""
+"""VectorCache: vectors and what encoders learned, on disk, keyed by what was encoded and by what encoded it."""
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserec.errors import DataError
+from fuserec.errors import ArtifactError, DataError
+from fuserec.packing import Arrays, pack, unpack
+
+MANIFEST = "manifest"  # where the JSON of what was learned stands beside its arrays
 
 
 class VectorCache:
     """One SQLite file: (hash of the encoder's identity, hash of the content) → float32 vector.
+
+    In a second table: a hash of what an encoder learned from → its learned attributes, as safetensors.
 
     Every `put` is one transaction, so a killed run loses at most the batch at hand, and runs may share a file.
     """
@@ -31,6 +38,7 @@ class VectorCache:
                     "CREATE TABLE IF NOT EXISTS vectors"
                     " (encoder BLOB, content BLOB, vector BLOB, PRIMARY KEY (encoder, content)) WITHOUT ROWID"
                 )
+                self._connection.execute("CREATE TABLE IF NOT EXISTS learned (source BLOB PRIMARY KEY, packed BLOB)")
             except sqlite3.Error:
                 self._connection.close()
                 raise
@@ -63,6 +71,35 @@ class VectorCache:
         rows = [(key, content, vector.astype("<f4").tobytes()) for content, vector in vectors.items()]
         with self._errors(), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def get_learned(self, source: str) -> dict[str, Any] | None:
+        """What was learned from (options and content, as text) → the learned attributes; None where it is not known."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        with self._errors():
+            row = self._connection.execute("SELECT packed FROM learned WHERE source = ?", (_sha256(source),)).fetchone()
+        if row is None:
+            return None
+        try:
+            arrays = load(row[0])
+            found: dict[str, Any] = unpack(json.loads(arrays.pop(MANIFEST).tobytes()), arrays)
+            return found
+        except (SafetensorError, ValueError, KeyError, TypeError):  # of another version: it is learned again
+            return None
+
+    def put_learned(self, source: str, attributes: Mapping[str, Any]) -> None:
+        """Keep learned attributes; what packing does not store is not kept, and learned again in the next run."""
+        from safetensors.numpy import save
+
+        arrays: Arrays = {}
+        try:
+            manifest = json.dumps(pack(attributes, arrays, "learned")).encode()
+        except ArtifactError:
+            return
+        packed = save({**arrays, MANIFEST: np.frombuffer(manifest, np.uint8)})
+        with self._errors(), self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO learned VALUES (?, ?)", (_sha256(source), packed))
 
     def __len__(self) -> int:
         with self._errors():

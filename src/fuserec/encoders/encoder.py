@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from fuserec.data.embeddings import Embeddings
 from fuserec.data.media import Limits, check_size
 from fuserec.encoders.cache import VectorCache
 from fuserec.errors import MediaError, OptionError
+from fuserec.packing import learned
 
 OnProgress = Callable[[str, int, int], None]  # (column, items done, items in all)
 
@@ -35,6 +37,7 @@ class Encoder(ABC):
     modality: ClassVar[str]
     version: ClassVar[int] = 1
     batch_size: ClassVar[int] = 32
+    SAME_VECTORS: ClassVar[tuple[str, ...]] = ("device",)  # options that do not change the vectors
 
     def fit(self, values: Sequence[Any]) -> Self:
         """Learn from the training items' values, as `encode_batch` takes them; most encoders have nothing to learn.
@@ -51,6 +54,10 @@ class Encoder(ABC):
     def encode_batch(self, batch: list[Any]) -> NDArray[np.float32]:
         """Decoded values (b of them) → vectors float32 (b, dim)."""
 
+    def reads(self) -> str:
+        """What `fit` learns from beside values and options, such as a file: its state, to know it again."""
+        return ""
+
     def state(self) -> str:
         """A hash of what was learned or loaded; empty when the options say all."""
         return ""
@@ -60,7 +67,7 @@ class Encoder(ABC):
         described = {
             "encoder": type(self).__name__,
             "version": self.version,
-            "options": asdict(self),
+            "options": {name: value for name, value in asdict(self).items() if name not in self.SAME_VECTORS},
             "state": self.state(),
         }
         return json.dumps(described, sort_keys=True)
@@ -84,7 +91,8 @@ def encode(
     encoders: column name or modality → encoder; the name wins. A column with neither is left as it is. Default: see
     `default_encoders`.
     Encoders that learn are fitted on the items that have interactions in this dataset, so give it the training part.
-    cache: vectors found there are not made again; new ones are stored batch by batch.
+    cache: vectors found there are not made again, and what was learned from the same values with the same options is
+    not learned again; new vectors are stored batch by batch.
     workers: threads, each decoding and encoding a batch at a time; default: the number of cores.
     A file that cannot be decoded is set aside and counted; the run goes on.
     """
@@ -164,18 +172,35 @@ class _ColumnRun:
         self.set_aside: list[SetAside] = []
 
     def fit(self) -> Encoder:
+        """The encoder, fitted, or with what an earlier run learned from the same values."""
         dataset = self.dataset
+        if type(self.encoder).fit is Encoder.fit:
+            return self.encoder
         learn_from = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
         values = zip(self.column.values, learn_from, strict=True)
-        return self.encoder.fit(
-            _Values(self._value, [row for row, (value, used) in enumerate(values) if value and used])
-        )
+        rows = [row for row, (value, used) in enumerate(values) if value and used]
+        if self.cache is None:
+            return self.encoder.fit(_Values(self._value, rows))
+        told = [self.encoder.identity(), self.encoder.reads(), repr(self.limits)]
+        told += [self.hashes[row].hex() for row in rows if row in self.hashes]
+        known = self.cache.get_learned(json.dumps(told))
+        if known:
+            vars(self.encoder).update(known)
+            return self.encoder
+        fitted = self.encoder.fit(_Values(self._value, rows))
+        self.cache.put_learned(json.dumps(told), learned(fitted))
+        return fitted
 
-    def encode(self) -> Dataset:
+    @cached_property
+    def hashes(self) -> dict[int, bytes]:
+        """Row → the hash of its content, for all rows with a value that can be read."""
         rows = [row for row, value in enumerate(self.column.values) if value is not None]
         with ThreadPoolExecutor(self.workers) as pool:
-            hashes = {row: key for row, key in zip(rows, pool.map(self._hash, rows), strict=True) if key is not None}
-            identity = self.encoder.identity()
+            return {row: key for row, key in zip(rows, pool.map(self._hash, rows), strict=True) if key is not None}
+
+    def encode(self) -> Dataset:
+        hashes, identity = self.hashes, self.encoder.identity()
+        with ThreadPoolExecutor(self.workers) as pool:
             rows_of = {key: row for row, key in hashes.items()}  # one row stands for all rows of the same content
             known = {} if self.cache is None else self.cache.get(identity, rows_of)
             todo = [(key, row) for key, row in rows_of.items() if key not in known]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class HubModel(Encoder):
     a device that cannot be had; `MissingExtraError` without transformers.
     """
 
+    SAME_VECTORS: ClassVar[tuple[str, ...]] = ("model", "device", "allow_download")  # the model's files stand for it
+
     model: str  # a local folder, or the id of a model on the hub, such as "openai/clip-vit-base-patch32"
     precision: Literal["float32", "float16", "bfloat16", "int8"] = "float32"  # of the weights; int8: linear layers, CPU
     device: str = "cpu"  # where torch computes; vectors differ by less than 1e-3 between devices
@@ -50,13 +52,6 @@ class HubModel(Encoder):
         """The exact model: SHA-256 over the files of a local folder, or the hub's id with the commit."""
         folder = self.folder()
         return f"sha256:{_digest(folder)}" if Path(self.model).is_dir() else f"{self.model}@{folder.name}"
-
-    def identity(self) -> str:
-        """As of every encoder, without the options that do not change the vectors; the model's files stand for it."""
-        described = json.loads(super().identity())
-        for option in ("model", "device", "allow_download"):
-            del described["options"][option]
-        return json.dumps(described, sort_keys=True)
 
     def space(self) -> str:
         """The same for the encoders of one model, whose vectors of texts, pictures and sounds may be compared."""

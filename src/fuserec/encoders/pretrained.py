@@ -3,7 +3,6 @@
 Nothing is ever downloaded. Weights are read once a process, after their SHA-256 was checked.
 """
 
-import json
 from abc import abstractmethod
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -39,12 +38,6 @@ class _Pretrained(Encoder):
     def state(self) -> str:
         """SHA-256 of the weights."""
         return self.sha256
-
-    def identity(self) -> str:
-        """As of every encoder, without the device, which does not change the vectors."""
-        described = json.loads(super().identity())
-        del described["options"]["device"]
-        return json.dumps(described, sort_keys=True)
 
     @abstractmethod
     def _load(self, path: Path) -> Any:

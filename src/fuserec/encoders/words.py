@@ -107,6 +107,13 @@ class WordVectors(Encoder):
         projected[~pooled.any(axis=1)] = 0.0  # nothing is known of these texts: not a vector like any other
         return projected
 
+    def reads(self) -> str:
+        """Size and time of the file of word vectors; empty where words are trained here."""
+        if self.source in ("train", "fasttext") or not Path(self.source).is_file():
+            return ""
+        found = Path(self.source).stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
     def state(self) -> str:
         """SHA-256 over all that was learned; empty before `fit`."""
         return self.state_
