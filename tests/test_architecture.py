@@ -19,7 +19,7 @@ FLOORS = [
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics", "intervals"),
     ("recommenders", "report", "worth"),
     ("controls", "evaluation", "query"),
-    ("modalities",),
+    ("modalities", "ratings"),
     ("recipe", "artifact", "pages"),
     ("benchmark", "demo", "tuning"),
     ("cli",),

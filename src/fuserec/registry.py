@@ -83,6 +83,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "UnitLength": "fuserec.preparation.normalize:UnitLength",
         "ZScore": "fuserec.preparation.normalize:ZScore",
     },
+    "rater": {
+        "BayesianFactors": "fuserec.ratings.bayes:BayesianFactors",
+        "Biases": "fuserec.ratings.baselines:Biases",
+        "ContentRatings": "fuserec.ratings.content:ContentRatings",
+        "FactorRatings": "fuserec.ratings.trained:FactorRatings",
+        "NeighborRatings": "fuserec.ratings.neighbors:NeighborRatings",
+        "NeuMFRatings": "fuserec.ratings.trained:NeuMFRatings",
+        "RatingEnsemble": "fuserec.ratings.ensemble:RatingEnsemble",
+        "TextLSTM": "fuserec.ratings.text:TextLSTM",
+    },
     "recommender": {
         "BPR": "fuserec.recommenders.factors:BPR",
         "ContentNeighbors": "fuserec.recommenders.content:ContentNeighbors",
