@@ -21,7 +21,7 @@ FLOORS = [
     ("controls", "evaluation", "query"),
     ("modalities", "ratings"),
     ("recipe", "artifact", "pages"),
-    ("benchmark", "demo", "tuning"),
+    ("benchmark", "demo", "tuning", "serving"),
     ("cli",),
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

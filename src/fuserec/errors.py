@@ -8,6 +8,8 @@ FuserecError
 ├── NotFittedError      a model or an encoder used before `fit` (also a RuntimeError)
 ├── TooLargeError       work that would not fit in memory; names the alternative (also a RuntimeError)
 ├── ArtifactError       a saved model that cannot be read, or a folder that must not be overwritten
+├── ConflictError       an item that is there already, or that only a new training can change
+├── StoreError          a store of events, items and keys that cannot be reached, or is damaged
 └── MissingExtraError   an optional package that is not installed (also an ImportError)
 """
 
@@ -45,6 +47,14 @@ class TooLargeError(FuserecError, RuntimeError):
 
 class ArtifactError(FuserecError):
     """A saved model that cannot be read, or a folder that must not be overwritten."""
+
+
+class ConflictError(FuserecError):
+    """An item that is there already, or that only a new training can change."""
+
+
+class StoreError(FuserecError):
+    """A store of events, items and keys that cannot be reached, or is damaged."""
 
 
 class MissingExtraError(FuserecError, ImportError):

@@ -115,6 +115,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Fused": "fuserec.fusion.fuser:Fused",
         "Normalized": "fuserec.preparation.normalize:Normalized",
     },
+    "store": {
+        "mongodb": "fuserec.serving.stores.mongo:MongoStore",
+        "redis": "fuserec.serving.stores.redis:RedisStore",
+        "sqlite": "fuserec.serving.stores.sqlite:SQLiteStore",
+    },
     "importer": {
         "mmrec": "fuserec.sources.mmrec:read_mmrec",
         "movielens": "fuserec.sources.movielens:read_movielens",

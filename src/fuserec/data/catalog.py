@@ -105,7 +105,7 @@ class Catalog:
             if added.modality != column.modality:
                 raise DataError(f"column {name!r} holds {added.modality} in the new items; expected {column.modality}")
             values = added.values
-            if column.modality in MEDIA and self.root != more.root:
+            if name in more.columns and column.modality in MEDIA and self.root != more.root:
                 paths = (more.path(name, row) for row in range(more.n_items))
                 values = tuple(
                     None if path is None else Path(os.path.relpath(path, self.root)).as_posix() for path in paths
