@@ -18,6 +18,7 @@ from fuserec.recommenders.training import Arrays, HeldOut, TrainedRecommender, W
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNSEEN = 0.01  # what an item that is not in the history weighs, in `fold_in`, beside one that is
 HARD = 8  # one in eight negatives is kept, the best ranked
 
 
@@ -90,6 +91,20 @@ class Factors(TrainedRecommender):
         scores: Scores = self.user_vectors_[users] @ self.item_vectors_.T
         scores[np.diff(self.seen_.indptr)[users] == 0] = self.popularity_
         return scores
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """Vectors of users from their histories, by least squares over the vectors of items (Hu 2008, eq. 4).
+
+        The product is to be 1 for items of the history, 0 for the others, which weigh less.
+        """
+        items = self.item_vectors_.astype(np.float64)
+        every = UNSEEN * items.T @ items + 0.1 * np.eye(items.shape[1])  # (d, d)
+        vectors = np.zeros((len(self.users_), items.shape[1]), np.float32)
+        vectors[:kept] = self.user_vectors_[:kept]
+        for user in users:
+            own = items[self.seen_[[user]].indices]
+            vectors[user] = np.linalg.solve(every + own.T @ own, own.sum(axis=0))
+        self.user_vectors_ = vectors
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the cosine of its vector with every other, float32 (n_items,)."""
