@@ -105,7 +105,7 @@ class Dataset:
 
     @cached_property
     def history(self) -> History:
-        """What each user chose, the oldest first: by time, and by the order of the rows where times tie or are missing."""
+        """What each user chose, the oldest first: by time, and by row where times tie or are not known."""
         rows = self.interactions
         return History.of(rows.users, rows.items, rows.times, self.n_users)
 

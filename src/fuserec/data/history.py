@@ -13,13 +13,13 @@ NOTHING = -1  # what a history is padded with on the left
 class History:
     """What users chose, each user's oldest item first; of an item that was chosen several times, only the last one.
 
-    starts: int64 (n_users + 1,); a user's items are `items[starts[user] : starts[user + 1]]`
-    items: item rows int64 (n,)
+    starts: integers (n_users + 1,); a user's items are `items[starts[user] : starts[user + 1]]`
+    items: item rows, integers (n,)
     times: unix seconds int64 (n,); empty where none are known: the order is then that of the rows
     """
 
-    starts: NDArray[np.int64]
-    items: NDArray[np.int64]
+    starts: NDArray[np.integer]
+    items: NDArray[np.integer]
     times: NDArray[np.int64]
 
     @classmethod
@@ -44,20 +44,21 @@ class History:
         """The user's row of each item, int64 (n,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
-    def of_user(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def of_user(self, row: int) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
         """A user's row → item rows and times, the oldest first."""
         here = slice(self.starts[row], self.starts[row + 1])
         return self.items[here], self.times[here]
 
-    def followed_by(self, users: NDArray[np.int64], items: NDArray[np.int64], times: NDArray[np.int64] | None,
-                    n_users: int) -> "History":  # fmt: skip
+    def followed_by(
+        self, users: NDArray[np.int64], items: NDArray[np.int64], times: NDArray[np.int64] | None, n_users: int
+    ) -> "History":
         """The same with what happened after it; without times, it happened at the last time that is known."""
         if not len(self.times):
             told = None
         else:
             new = np.full(len(users), self.times.max()) if times is None else times
             told = np.concatenate([self.times, new])
-        both = np.concatenate([self.users, users]), np.concatenate([self.items, items])
+        both = np.concatenate([self.users, users]), np.concatenate([self.items, items]).astype(np.int64)
         return History.of(*both, told, n_users)
 
     def seen(self, n_items: int) -> csr_matrix:
@@ -79,7 +80,9 @@ class History:
         first = self.starts[users][:, None]
         places = first + ends[:, None] - length + np.arange(length)  # (b, length)
         real = places >= first
-        places = np.where(real, places, 0)
-        items = np.where(real, self.items[places], NOTHING) if len(self.items) else np.full(places.shape, NOTHING)
-        times = np.where(real, self.times[places], 0) if len(self.times) else np.zeros(places.shape, np.int64)
+        items = np.full(places.shape, NOTHING, np.int64)
+        items[real] = self.items[places[real]]
+        times = np.zeros(places.shape, np.int64)
+        if len(self.times):
+            times[real] = self.times[places[real]]
         return items, times

@@ -36,7 +36,7 @@ class SASRec(SequentialRecommender):
     Trained by a softmax over many items instead of one negative (Klenitskiy and Vasilev 2023).
     """
 
-    layers: int = 2
+    layers: int = 1
     heads: int = 2
 
     def network(self, rng: np.random.Generator) -> Arrays:
@@ -44,8 +44,8 @@ class SASRec(SequentialRecommender):
         d = self.dim
         if self.layers < 1 or self.heads < 1 or d % self.heads:
             raise OptionError(
-                f"SASRec: layers is {self.layers}, heads {self.heads} and dim {d}; expected 1 or more, dim a multiple of "
-                "heads"
+                f"SASRec: layers is {self.layers}, heads {self.heads} and dim {d}; expected 1 or more, "
+                "dim a multiple of heads"
             )
         arrays = {"places": 0.02 * rng.standard_normal((self.length, d), dtype=np.float32)}
         for layer in range(self.layers):
@@ -68,8 +68,8 @@ class SASRec(SequentialRecommender):
         places = torch.arange(n, device=inputs.device)
         allowed = (places[:, None] >= places) & real[:, None, :] | (places[:, None] == places)  # (b, n, n)
         for layer in range(self.layers):
-            own = {name: weights[f"layer {layer}/{name}"] for name in
-                   ("qkv", "out", "up", "down", "up_bias", "down_bias", "scale_1", "shift_1", "scale_2", "shift_2")}  # fmt: skip
+            prefix = f"layer {layer}/"
+            own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
             normal = layer_norm(states, (d,), own["scale_1"], own["shift_1"])
             q, k, v = (normal @ own["qkv"]).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
             attended = scaled_dot_product_attention(q, k, v, attn_mask=allowed[:, None])  # (b, heads, n, d / heads)
@@ -114,7 +114,7 @@ class GRU4Rec(SequentialRecommender):
         gates = [weights[f"layer {layer}/{name}"] for layer in range(self.layers)
                  for name in ("in", "state", "in_bias", "state_bias")]  # fmt: skip
         begin = torch.zeros((self.layers, b, d), device=inputs.device)
-        states, _ = torch.gru(rolled, begin, gates, True, self.layers, 0.0, False, False, True)  # type: ignore[call-overload]
+        states, _ = torch.gru(rolled, begin, gates, True, self.layers, 0.0, False, False, True)
         states = torch.gather(states, 1, _along((places - padded) % n, d))
         return dropped(states @ weights["out"], self.dropout, chance)[:, :, None]
 

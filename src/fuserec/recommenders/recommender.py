@@ -102,10 +102,8 @@ class Recommender(ABC):
         """What each user chose, the oldest item first."""
         return History(self.seen_.indptr, self.order_, self.times_)
 
-    def with_interactions(
-        self, users: Sequence[str], items: Sequence[str], times: Sequence[int] | None = None
-    ) -> Self:
-        """Who did something with what since training, ids (n,), and unix seconds → a copy that knows; nothing is trained.
+    def with_interactions(self, users: Sequence[str], items: Sequence[str], times: Sequence[int] | None = None) -> Self:
+        """Ids of users and of the items they went for (n,), and unix seconds → a copy that knows; nothing is trained.
 
         Users may be new. Without times, all of it happened last, in this order. How popular an item is stays as it was
         in training. Raises `UnknownIdError` for an item, `OptionError` for a model that has to be trained for that.
@@ -144,8 +142,8 @@ class Recommender(ABC):
         Of earlier users, the first `kept` are there still. Attributes are replaced, not changed.
         """
         raise OptionError(
-            f"{type(self).__name__} knows users by training, so for new ones, sessions and new interactions it has to be "
-            "fitted again; models of histories, such as ContentWalk, EASE or SASRec, have not"
+            f"{type(self).__name__} knows users by training, so for new ones, sessions and new interactions it has to "
+            "be fitted again; models of histories, such as ContentWalk, EASE or SASRec, have not"
         )
 
     @abstractmethod

@@ -1,25 +1,36 @@
 """Models that read a history in its order: what comes next."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import unit
-from fuserec.data.history import NOTHING, History
+from fuserec.data.history import NOTHING
 from fuserec.device import one_thread
 from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
 from fuserec.recommenders.training import Arrays, HeldOut, TrainedRecommender, Weights
-from fuserec.recommenders.views import MASK, VIEWS, augmentations, two_views
+from fuserec.recommenders.windows import (
+    GAPS,
+    MASK,
+    VIEWS,
+    View,
+    augmentations,
+    gap_buckets,
+    hold_out_last,
+    principal,
+    trimmed,
+    two_views,
+    windows_of,
+)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-GAPS = 24  # buckets of the time since the item before: 0 unknown, else 1 + log2 of seconds, to three months and more
 AT_ONCE = 512  # histories that are read at the same time
 
 
@@ -39,8 +50,9 @@ class SequentialRecommender(TrainedRecommender):
     weights_: of the network; ids_, item_vectors_: float32 (n_items, dim); centers_: column → float32 (dim_m,)
     """
 
-    epochs: int = 30
-    patience: int = 5
+    epochs: int = 16
+    patience: int = 4
+    learning_rate: float = 5e-3
     batch: int = 64  # windows of histories in a gradient step
     dim: int = 64
     length: int = 50  # the last items of a history that are read
@@ -49,10 +61,10 @@ class SequentialRecommender(TrainedRecommender):
     columns: tuple[str, ...] = ()  # which vectors; default: all but the fused ones, if there are any
     id_dropout: float = 0.2
     dropout: float = 0.2
-    negatives: int = 2_048  # drawn a step, all items alike; 0, or more than there are: all that somebody chose
+    negatives: int = 512  # drawn a step, all items alike; 0, or more than there are: all that somebody chose
     gaps: bool = False  # whether the time between items is read, in buckets of its logarithm; needs times
     contrast: float = 0.0  # weight of a second task: to tell two views of a history from others (CL4SRec: Xie 2022)
-    views: tuple[Literal["SequenceCrop", "SequenceMask", "SequenceReorder"], ...] = VIEWS
+    views: tuple[View, ...] = VIEWS
     contrast_temperature: float = 0.2
 
     @abstractmethod
@@ -82,9 +94,11 @@ class SequentialRecommender(TrainedRecommender):
                 "use a model that needs no order, such as ContentWalk"
             )
         self.centers_ = {name: dataset.embeddings[name].center(part.warm) for name in self._chosen_columns(dataset)}
-        content = {name: self._tensor(vectors) for name, vectors in self._content().items()}
-        has_content = self._tensor(np.any([vectors.any(axis=1) for vectors in self._content().values()], axis=0)
-                                   if content else np.zeros(part.n_items, bool))  # fmt: skip
+        columns = self._content()
+        bases = {name: principal(vectors[warm]) for name, vectors in columns.items()}
+        content = {name: self._tensor(vectors @ bases[name]) for name, vectors in columns.items()}
+        described = np.any([np.zeros(part.n_items, bool), *(v.any(axis=1) for v in columns.values())], axis=0)
+        has_content = self._tensor(described)
         judges = HeldOut.of(part.seen, validation.seen, self.seed).blocks()
         all_rows, is_warm = self._tensor(np.arange(part.n_items)), self._tensor(part.warm[:, None])
         chosen = augmentations(self.views)
@@ -139,19 +153,19 @@ class SequentialRecommender(TrainedRecommender):
 
         def judge(weights: Weights) -> float:
             items = vectors(weights, all_rows, None).cpu().numpy()
+            read = (history.windows(block.users, lengths[block.users], self.length) for block in judges)
             values = [
-                block.ndcg(self._products(weights, items, *history.windows(block.users, lengths[block.users], self.length)))
-                for block in judges
-            ]  # fmt: skip
+                block.ndcg(self._products(weights, items, *parts)) for block, parts in zip(judges, read, strict=True)
+            ]
             return float(np.concatenate(values).mean())
 
         lengths = np.diff(history.starts)
         rng = np.random.default_rng(self.seed)
-        start = self.network(rng) | self._inputs(rng, dataset)
+        start = self.network(rng) | self._inputs(rng, part.n_items, {name: b.shape[1] for name, b in bases.items()})
         weights = self.train(start, loss, judge if judges else None, len(users), part, tell)
         ids = weights.pop("ids", np.zeros((part.n_items, self.dim), np.float32))
         self.ids_ = np.where(part.warm[:, None], ids, 0.0).astype(np.float32)
-        self.weights_ = weights
+        self.weights_ = weights | {f"project/{name}": bases[name] @ weights[f"project/{name}"] for name in bases}
         self.extend()
 
     def extend(self) -> None:
@@ -223,9 +237,7 @@ class SequentialRecommender(TrainedRecommender):
             np.maximum(scores, readings[:, place] @ vectors.T, out=scores)
         return scores
 
-    def readings(
-        self, weights: Weights, vectors: NDArray[np.float32], items: Rows, times: Rows
-    ) -> NDArray[np.float32]:
+    def readings(self, weights: Weights, vectors: NDArray[np.float32], items: Rows, times: Rows) -> NDArray[np.float32]:
         """Histories (b, l), padded, and their times → what is read of each, float32 (b, n, d)."""
         import torch
 
@@ -267,10 +279,10 @@ class SequentialRecommender(TrainedRecommender):
         right = torch.arange(len(near), device=self.device)
         return (cross_entropy(near, right) + cross_entropy(near.T, right)) / 2
 
-    def _inputs(self, rng: np.random.Generator, dataset: Dataset) -> Arrays:
+    def _inputs(self, rng: np.random.Generator, n_items: int, dims: dict[str, int]) -> Arrays:
         """What is not the network: small random vectors of items, of what is masked and of gaps; projections."""
-        sizes = {"mask": 1, "ids": dataset.n_items if self.ids else 0, "gaps": GAPS if self.gaps else 0}
-        sizes |= {f"project/{name}": dataset.embeddings[name].dim for name in self.centers_}
+        sizes = {"mask": 1, "ids": n_items if self.ids else 0, "gaps": GAPS if self.gaps else 0}
+        sizes |= {f"project/{name}": dim for name, dim in dims.items()}
         return {
             name: 0.1 * rng.standard_normal((size, self.dim), dtype=np.float32) for name, size in sizes.items() if size
         }
@@ -310,41 +322,3 @@ class SequentialRecommender(TrainedRecommender):
         import torch
 
         return torch.from_numpy(array).to(self.device)
-
-
-def windows_of(history: History, length: int) -> tuple[Rows, Rows]:
-    """Histories → for each stretch of `length` items to predict, with one before it: its user, and where it ends.
-
-    Stretches are cut from the end, so only the first of a history is shorter.
-    """
-    sizes = np.diff(history.starts).astype(np.int64)
-    n = np.maximum(-(-(sizes - 1) // length), 0)  # of each user
-    users = np.repeat(np.arange(len(sizes)), n)
-    before = np.arange(len(users)) - np.repeat(np.cumsum(n) - n, n)  # how many stretches of the user come after it
-    return users, sizes[users] - before * length
-
-
-def trimmed(items: Rows, times: Rows) -> tuple[Rows, Rows]:
-    """Histories (b, l), padded on the left → without columns in which all are padded; one column is left at least."""
-    real = (items != NOTHING).any(axis=0)
-    first = int(real.argmax()) if real.any() else items.shape[1] - 1
-    return items[:, first:], times[:, first:]
-
-
-def gap_buckets(times: Rows, known: NDArray[np.bool_]) -> Rows:
-    """Times (b, l) in seconds and where they are known → buckets of the time since the item before, 0: not known."""
-    since = np.diff(times, axis=1, prepend=0)
-    both = known & np.pad(known, ((0, 0), (1, 0)))[:, :-1]
-    return np.where(both, 1 + np.minimum(np.log2(np.maximum(since, 0) + 1.0).astype(np.int64), GAPS - 2), 0)
-
-
-def hold_out_last(dataset: Dataset, seed: int, share: float = 0.05) -> tuple[Dataset, Dataset]:
-    """Dataset → all but the last interaction of some users with three or more, and those: a share of all, or fewer."""
-    rows = dataset.interactions
-    times = np.zeros(len(rows), np.int64) if rows.times is None else rows.times
-    order = np.lexsort((times, rows.users))
-    sizes = np.bincount(rows.users, minlength=dataset.n_users)
-    last = order[(np.cumsum(sizes) - 1)[sizes >= 3]]
-    held = np.zeros(len(rows), bool)
-    held[np.random.default_rng(seed).permutation(last)[: max(1, round(share * len(rows)))]] = True
-    return replace(dataset, interactions=rows.take(~held)), replace(dataset, interactions=rows.take(held))
