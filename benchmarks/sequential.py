@@ -2,10 +2,10 @@
 
 python benchmarks/sequential.py ../shared/data/movielens-100k                 both splits, five seeds, test
 python benchmarks/sequential.py ../shared/data/movielens-100k --validation    the same on the validation part
-    --split last|time    one split only; --seeds N; --models A,B of those below; --epochs N
+    --split last|time    one split only; --seeds 0 1; --models "Popular;SASRec", of those below; --workers 2
 
-leave-last-out   each user's last film is test, the one before validation. Five films are too few to measure new items by,
-                 so a tenth of the films, drawn by the seed, is taken out of train and validation: they are new in test.
+leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are known,
+                 so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
 global-time      the last tenth of all ratings is test. Films without a rating before it are new.
 
 new: users whose test film nobody chose in training, ranked among such films. rare: the same for films with 1 to 20 users.
@@ -15,7 +15,9 @@ others: users with other test films, ranked among all. ndcg@10, averaged per use
 import argparse
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,8 @@ MODELS = {
     "SASRec, ids only": ("SASRec", {"content": 0.0}),
     "SASRec": ("SASRec", {}),
     "SASRec, content only": ("SASRec", {"ids": False}),
+    "SASRec, id_dropout 0.5": ("SASRec", {"id_dropout": 0.5}),
+    "SASRec, id_dropout 0.2": ("SASRec", {"id_dropout": 0.2}),
     "GRU4Rec": ("GRU4Rec", {}),
     "MultiInterest": ("MultiInterest", {}),
 }
@@ -45,12 +49,20 @@ def without(part, gone):
 
 
 def splits(dataset, by, seed):
-    """The parts of a seed; train without vectors."""
+    """The parts of a seed, train without vectors; what a model may choose by."""
     if by == "time":
-        return split_by_time(dataset)
+        parts = split_by_time(dataset)
+        return parts, parts.validation
     parts = split_last(dataset)
     gone = np.random.default_rng(seed).random(dataset.n_items) < SHARE
-    return parts._replace(train=without(parts.train, gone), validation=without(parts.validation, gone))
+    return parts._replace(train=without(parts.train, gone)), without(parts.validation, gone)
+
+
+def shuffled(dataset):
+    """The dataset with its films in random order: MovieLens begins with well known ones, and ties break by row."""
+    order = np.random.default_rng(0).permutation(dataset.n_items)
+    rows = replace(dataset.interactions, items=np.argsort(order)[dataset.interactions.items])
+    return replace(dataset, catalog=dataset.catalog.take(order), interactions=rows)
 
 
 def measured(model, held_out):
@@ -76,61 +88,63 @@ def averaged(runs, part):
     return users, np.array([np.mean([run[part][user] for run in runs if user in run[part]]) for user in users])
 
 
+def run(by, seed, told):
+    """One seed of a split → label → slice → user → ndcg@10, and CPU seconds of each fit."""
+    parts, chosen_by = splits(shuffled(PLAN.cleaned(read_movielens(told.folder))), by, seed)
+    with tempfile.TemporaryDirectory() as place, VectorCache(told.cache or Path(place) / "vectors.sqlite") as cache:
+        train = PLAN.with_vectors(parts.train, cache)
+    found, seconds = {}, {}
+    for label in told.models.split(";"):
+        name, options = MODELS[label]
+        made = make("recommender", name, options)
+        if hasattr(made, "seed"):
+            made.seed, made.epochs = seed, told.epochs or made.epochs
+        started = time.process_time()
+        made.fit(train, chosen_by)
+        seconds[label] = time.process_time() - started
+        found[label] = measured(made, parts.validation if told.validation else parts.test)
+        print(f"{by}, seed {seed}, {label}: {seconds[label]:.0f} s", flush=True)
+    return found, seconds
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--validation", action="store_true")
     arguments.add_argument("--split", choices=("last", "time", "both"), default="both")
-    arguments.add_argument("--seeds", type=int, default=5)
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     arguments.add_argument("--models", default=";".join(DEFAULT), help="labels, separated by ;")
     arguments.add_argument("--epochs", type=int)
+    arguments.add_argument("--cache", type=Path, help="a vector cache to use; default: a new one")
+    arguments.add_argument("--workers", type=int, default=1, help="seeds at the same time")
     told = arguments.parse_args()
-    dataset = PLAN.cleaned(read_movielens(told.folder))
-    for by in ("last", "time") if told.split == "both" else (told.split,):
-        compare(dataset, by, told)
+    jobs = [(by, seed) for by in (("last", "time") if told.split == "both" else (told.split,)) for seed in told.seeds]
+    with ProcessPoolExecutor(told.workers) as pool:
+        done = list(pool.map(run, *zip(*jobs, strict=True), repeat(told)))
+    for by in dict.fromkeys(by for by, _ in jobs):
+        compare(by, [one for job, one in zip(jobs, done, strict=True) if job[0] == by], told)
 
 
-def compare(dataset, by, told):
-    runs = {label: [] for label in told.models.split(";")}
-    seconds = {label: [] for label in runs}
-    with tempfile.TemporaryDirectory() as place:
-        for seed in range(told.seeds):
-            parts = splits(dataset, by, seed)
-            with VectorCache(Path(place) / "vectors.sqlite") as cache:
-                parts = parts._replace(train=PLAN.with_vectors(parts.train, cache))
-            for label in runs:
-                name, options = MODELS[label]
-                made = make("recommender", name, options)
-                if hasattr(made, "seed"):
-                    made.seed = seed
-                    made.epochs = told.epochs or made.epochs
-                elif seed and by == "time":  # the same as for the seed before
-                    runs[label].append(runs[label][0])
-                    continue
-                started = time.process_time()
-                made.fit(parts.train, parts.validation)
-                seconds[label].append(time.process_time() - started)
-                runs[label].append(measured(made, parts.validation if told.validation else parts.test))
-                print(f"{by}, seed {seed}, {label}: {seconds[label][-1]:.0f} s", flush=True)
-    slices = ("all", "others", "rare", "new")
-    print(f"\n{by}, {'validation' if told.validation else 'test'}, {told.seeds} seeds, ndcg@{K}")
-    n = {part: len(averaged(next(iter(runs.values())), part)[0]) for part in slices}
+def compare(by, done, told):
+    runs = {label: [found[label] for found, _ in done] for label in done[0][0]}
+    slices = [part for part in ("all", "others", "rare", "new") if any(run[part] for run in runs["Popular"])]
+    n = {part: len(averaged(runs["Popular"], part)[0]) for part in slices}
+    print(f"\n{by}, {'validation' if told.validation else 'test'}, {len(done)} seeds, ndcg@{K}")
     print("| model | " + " | ".join(f"{part} (n = {n[part]})" for part in slices) + " | fit, CPU s |")
-    print("|---" * 6 + "|")
+    print("|---" * (2 + len(slices)) + "|")
     values = {label: {part: averaged(own, part)[1] for part in slices} for label, own in runs.items()}
     for label in runs:
-        cells = []
-        for part in slices:
-            if n[part]:
-                cells.append(str(estimates({label: {part: values[label][part]}}, 0)[label][part]))
-            else:
-                cells.append("")
-        print(f"| {label} | " + " | ".join(cells) + f" | {np.mean(seconds[label]):.1f} |")
-    if "SASRec" in runs and "SASRec, ids only" in runs:
-        for part in slices:
-            if n[part]:
-                gained = differences([values["SASRec"][part] - values["SASRec, ids only"][part]], 0)[0]
-                print(f"SASRec minus SASRec, ids only, {part}: {gained}, p {gained.p:.3f}, n {gained.n}")
+        cells = [str(estimates({label: {part: values[label][part]}}, 0)[label][part]) for part in slices]
+        seconds = np.mean([times[label] for _, times in done])
+        print(f"| {label} | " + " | ".join(cells) + f" | {seconds:.1f} |")
+    for label in runs:
+        if label != "SASRec, ids only" and "SASRec, ids only" in runs:
+            gained = differences_by(values[label], values["SASRec, ids only"])
+            print(f"{label} minus SASRec, ids only: " + ", ".join(f"{part} {gained[part]}" for part in slices))
+
+
+def differences_by(values, others):
+    return {part: differences([values[part] - others[part]], 0)[0] for part in values}
 
 
 if __name__ == "__main__":

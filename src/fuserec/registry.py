@@ -92,6 +92,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ItemNeighbors": "fuserec.recommenders.neighbors:ItemNeighbors",
         "LateFusion": "fuserec.recommenders.late:LateFusion",
         "LightGCN": "fuserec.recommenders.graph:LightGCN",
+        "MultiInterest": "fuserec.recommenders.multi_interest:MultiInterest",
         "Popular": "fuserec.recommenders.baselines:Popular",
         "Random": "fuserec.recommenders.baselines:Random",
         "RandomWalk": "fuserec.recommenders.walk:RandomWalk",

@@ -59,7 +59,7 @@ class SequentialRecommender(TrainedRecommender):
     ids: bool = True
     content: float = 1.0
     columns: tuple[str, ...] = ()  # which vectors; default: all but the fused ones, if there are any
-    id_dropout: float = 0.2
+    id_dropout: float = 0.0  # share of items
     dropout: float = 0.2
     negatives: int = 512  # drawn a step, all items alike; 0, or more than there are: all that somebody chose
     gaps: bool = False  # whether the time between items is read, in buckets of its logarithm; needs times
