@@ -18,7 +18,7 @@ FLOORS = [
     ("augmentation", "retrieval"),
     ("sources", "preparation", "encoders", "alignment", "fusion", "metrics", "intervals"),
     ("recommenders", "report", "worth"),
-    ("controls", "evaluation", "query"),
+    ("controls", "evaluation", "interest", "query"),
     ("modalities", "ratings"),
     ("recipe", "artifact", "pages"),
     ("benchmark", "demo", "tuning", "serving"),

@@ -80,7 +80,14 @@ def cluster(
     )
     labels = np.full(dataset.n_items, -1, dtype=np.int64)
     labels[rows] = found
-    return Clusters(labels, name_clusters(_texts(dataset.catalog), labels, words or WORD.findall), typical)
+    return Clusters(labels, name_items(dataset.catalog, labels, words), typical)
+
+
+def name_items(
+    catalog: Catalog, labels: NDArray[np.int64], words: Callable[[str], Sequence[str]] | None = None
+) -> tuple[str, ...]:
+    """Catalog and labels int64 (n_items,) of its items → names of the groups, by all text columns; see `cluster`."""
+    return name_clusters(_texts(catalog), labels, words or WORD.findall)
 
 
 def name_clusters(

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from fuserec.data.catalog import Catalog
 from fuserec.data.embeddings import SHARED, Embeddings
+from fuserec.data.history import History
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError
@@ -101,6 +102,12 @@ class Dataset:
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
         return matrix
+
+    @cached_property
+    def history(self) -> History:
+        """What each user chose, the oldest first: by time, and by row where times tie or are not known."""
+        rows = self.interactions
+        return History.of(rows.users, rows.items, rows.times, self.n_users)
 
     @cached_property
     def warm(self) -> NDArray[np.bool_]:

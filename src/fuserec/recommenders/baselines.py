@@ -18,6 +18,9 @@ class Popular(Recommender):
     def extend(self) -> None:
         """Nothing: nobody chose the new items."""
 
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """Nothing: it is the same for everybody."""
+
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → how many users chose each item, float32 (b, n_items)."""
         return np.tile(self.popularity_, (len(users), 1))
@@ -33,6 +36,9 @@ class Random(Recommender):
         """Nothing."""
 
     def extend(self) -> None:
+        """Nothing."""
+
+    def fold_in(self, users: Rows, kept: int) -> None:
         """Nothing."""
 
     def score(self, users: Rows) -> Scores:

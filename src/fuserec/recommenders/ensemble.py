@@ -13,7 +13,8 @@ from fuserec.data.dataset import Dataset
 from fuserec.errors import OptionError
 from fuserec.recommenders.recommender import OnProgress, Recommender, Rows, Scores, shares
 
-EVERYWHERE = ("catalog_", "users_", "seen_", "popularity_", "embeddings_", "stages_")  # what all models share
+# What all models share.
+EVERYWHERE = ("catalog_", "users_", "seen_", "order_", "times_", "popularity_", "embeddings_", "stages_")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,6 +42,13 @@ class Combination(Recommender):
         models = self._fitted()
         for model in models:
             model.extend()
+        self._keep(models)
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """Let every model know the new histories."""
+        models = self._fitted()
+        for model in models:
+            model.fold_in(users, kept)
         self._keep(models)
 
 

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import Embeddings
+from fuserec.data.history import History
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations, Recommended
@@ -23,6 +24,7 @@ from fuserec.retrieval import block_rows, enlarged, top_k
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
+SESSION = "session"  # the id of a user without an account
 OnProgress = Callable[[str, int, int], None]  # what is done, how many steps are done, of how many
 
 
@@ -32,6 +34,7 @@ class Recommender(ABC):
 
     catalog_, users_: items and users of the training data; row numbers below refer to them
     seen_: float32 CSR (n_users, n_items) of ones, who did something with what
+    order_, times_: the items of `seen_` int32 (n,) in the order of `history`, and when, int64 (n,) or, unknown, (0,)
     popularity_: float32 (n_items,), how many users did something with each item
     embeddings_: column → Embeddings
     stages_: what made the embeddings, ready to make those of new items
@@ -48,6 +51,7 @@ class Recommender(ABC):
         if not len(dataset.interactions):
             raise DataError(f"{type(self).__name__}: {dataset.name} has no interactions to learn from")
         self.catalog_, self.users_, self.seen_ = dataset.catalog, dataset.users, dataset.seen
+        self.order_, self.times_ = dataset.history.items.astype(np.int32), dataset.history.times
         self.embeddings_, self.stages_ = dict(dataset.embeddings), dataset.stages
         self.popularity_ = np.asarray(dataset.seen.sum(axis=0), dtype=np.float32).ravel()
         self.learn_by(dataset, validation, on_progress or (lambda told, done, total: None))
@@ -93,6 +97,55 @@ class Recommender(ABC):
         raise OptionError(
             f"{type(self).__name__} knows items by who chose them, so for new ones it has to be fitted again; "
             "models of content, such as ContentWalk, have not"
+        )
+
+    @property
+    def history(self) -> History:
+        """What each user chose, the oldest item first."""
+        return History(self.seen_.indptr, self.order_, self.times_)
+
+    def with_interactions(self, users: Sequence[str], items: Sequence[str], times: Sequence[int] | None = None) -> Self:
+        """Ids of users and of the items they went for (n,), and unix seconds → a copy that knows; nothing is trained.
+
+        Users may be new. Without times, all of it happened last, in this order. How popular an item is stays as it was
+        in training. Raises `UnknownIdError` for an item, `OptionError` for a model that has to be trained for that.
+        """
+        self._check_fitted()
+        rows = np.array([self.catalog_.ids.row(item) for item in items], np.int64)
+        new = [user for user in dict.fromkeys(users) if user not in self.users_]
+        model = copy(self)
+        model.users_ = Ids([*self.users_, *new], "user") if new else self.users_
+        whose = model.users_.rows(users)
+        told = None if times is None else np.array(times, np.int64)
+        model._remember(self.history.followed_by(whose, rows, told, len(model.users_)))
+        model.fold_in(np.unique(whose), len(self.users_))
+        return model
+
+    def for_session(self, items: Iterable[str]) -> Self:
+        """Item ids, the oldest first → a copy of this model whose only user, `session`, did something with those.
+
+        What costs time in `with_interactions`, knowing all the others, is left out. Raises as that does.
+        """
+        self._check_fitted()
+        rows = np.array([self.catalog_.ids.row(item) for item in items], np.int64)
+        model = copy(self)
+        model.users_ = Ids([SESSION], "user")
+        model._remember(History.of(np.zeros(len(rows), np.int64), rows, None, 1))
+        model.fold_in(np.zeros(1, np.int64), 0)
+        return model
+
+    def _remember(self, history: History) -> None:
+        self.seen_ = history.seen(self.catalog_.n_items)
+        self.order_, self.times_ = history.items.astype(np.int32), history.times
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """The histories of these users have changed, and users from row `kept` on are new: set what is known of them.
+
+        Of earlier users, the first `kept` are there still. Attributes are replaced, not changed.
+        """
+        raise OptionError(
+            f"{type(self).__name__} knows users by training, so for new ones, sessions and new interactions it has to "
+            "be fitted again; models of histories, such as ContentWalk, EASE or SASRec, have not"
         )
 
     @abstractmethod
@@ -144,20 +197,30 @@ class Recommender(ABC):
         """Scores float32 (b, n_items), -inf for items not allowed → item rows int64 (b, k), best first."""
         return top_k(scores, k)
 
-    def recommend(self, user: str, k: int = 10, *, exclude: Iterable[str] = ()) -> Recommendations:
+    def recommend(
+        self, user: str | None = None, k: int = 10, *, items: Iterable[str] | None = None, exclude: Iterable[str] = ()
+    ) -> Recommendations:
         """User id → the k best items that the user has not seen, with what speaks for each.
 
-        A known user without a history, or with one that nobody shares, gets what is popular.
-        Raises `UnknownIdError` for a user (or an excluded item) that is not in the data.
+        items: instead of a user, what somebody without an account did, the oldest item first (see `for_session`).
+        Who has no history, or one that nobody shares, gets what is popular.
+        Raises `UnknownIdError` for a user (or an item) that is not in the data.
         """
         self._check_fitted()
-        row = self.users_.row(user)
+        if (user is None) == (items is None):
+            raise OptionError("recommend for a user, or for the items of a session; expected one of the two")
+        if items is not None:
+            query: dict[str, Any] = {"items": list(items), "k": k}
+            model, row = self.for_session(query["items"]), 0
+        else:
+            query = {"user": user, "k": k}
+            model, row = self, self.users_.row(str(user))
         candidates = np.ones(self.catalog_.n_items, bool)
         candidates[[self.catalog_.ids.row(item) for item in exclude]] = False
-        ranked, scores = self.rank(np.array([row]), _checked(k), candidates)
+        ranked, scores = model.rank(np.array([row]), _checked(k), candidates)
         kept = ranked[0] >= 0
-        items = ranked[0][kept]
-        return self.listed({"user": user, "k": k}, items, scores[0][kept], self.explain(row, items))
+        best = ranked[0][kept]
+        return self.listed(query, best, scores[0][kept], model.explain(row, best))
 
     def similar_items(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
         """Item id → the k most similar other items: by cosine in the vectors named `by`, or as this model sees it."""
@@ -212,6 +275,9 @@ class Recommender(ABC):
 @dataclass(kw_only=True, eq=False)
 class HistoryRecommender(Recommender):
     """A model whose scores follow from the items of a user's history alone: a new user needs no retraining."""
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """Nothing: `seen_` says it all."""
 
     @abstractmethod
     def score_history(self, history: csr_matrix) -> Scores:

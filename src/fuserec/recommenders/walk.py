@@ -89,7 +89,7 @@ class ContentWalk(RandomWalk):
 
     def extend(self) -> None:
         """Content edges of the new items; nobody leads to them, nor they to anybody."""
-        n_users, n_items = self.seen_.shape
+        n_users, n_items = self.to_users_.shape[0], self.catalog_.n_items  # of training; a session has other users
         self.to_users_ = enlarged(self.to_users_, (n_users, n_items))
         self.to_items_ = enlarged(self.to_items_, (n_items, n_users))
         graphs = {}

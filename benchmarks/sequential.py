@@ -1,0 +1,151 @@
+"""Sequential models on MovieLens-100K: what content is worth to SASRec on new, rare and other items.
+
+python benchmarks/sequential.py ../shared/data/movielens-100k                 both splits, five seeds, test
+python benchmarks/sequential.py ../shared/data/movielens-100k --validation    the same on the validation part
+    --split last|time    one split only; --seeds 0 1; --models "Popular;SASRec", of those below; --workers 2
+
+leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are known,
+                 so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
+global-time      the last tenth of all ratings is test. Films without a rating before it are new.
+
+new: users whose test film nobody chose in training, ranked among such films. rare: the same for films with 1 to 20 users.
+others: users with other test films, ranked among all. ndcg@10, averaged per user over seeds; 95 % paired bootstrap.
+"""
+
+import argparse
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from fuserec import VectorCache, make, read_movielens, split_by_time, split_last
+from fuserec.evaluation import rank_and_measure
+from fuserec.intervals import differences, estimates
+from fuserec.recipe import Recipe
+
+K, RARE, SHARE = 10, 20, 0.1
+MODELS = {
+    "Popular": ("Popular", {}),
+    "ItemNeighbors": ("ItemNeighbors", {}),
+    "ContentWalk": ("ContentWalk", {}),
+    "SASRec, ids only": ("SASRec", {"content": 0.0}),
+    "SASRec": ("SASRec", {}),
+    "SASRec, content only": ("SASRec", {"ids": False}),
+    "SASRec, id_dropout 0.5": ("SASRec", {"id_dropout": 0.5}),
+    "SASRec, id_dropout 0.2": ("SASRec", {"id_dropout": 0.2}),
+    "GRU4Rec": ("GRU4Rec", {}),
+    "MultiInterest": ("MultiInterest", {}),
+}
+DEFAULT = ("Popular", "ItemNeighbors", "ContentWalk", "SASRec, ids only", "SASRec")
+PLAN = Recipe.parse({"align": "none"})
+
+
+def without(part, gone):
+    return replace(part, interactions=part.interactions.take(~gone[part.interactions.items]))
+
+
+def splits(dataset, by, seed):
+    """The parts of a seed, train without vectors; what a model may choose by."""
+    if by == "time":
+        parts = split_by_time(dataset)
+        return parts, parts.validation
+    parts = split_last(dataset)
+    gone = np.random.default_rng(seed).random(dataset.n_items) < SHARE
+    return parts._replace(train=without(parts.train, gone)), without(parts.validation, gone)
+
+
+def shuffled(dataset):
+    """The dataset with its films in random order: MovieLens begins with well known ones, and ties break by row."""
+    order = np.random.default_rng(0).permutation(dataset.n_items)
+    rows = replace(dataset.interactions, items=np.argsort(order)[dataset.interactions.items])
+    return replace(dataset, catalog=dataset.catalog.take(order), interactions=rows)
+
+
+def measured(model, held_out):
+    """A fitted model → slice → user → ndcg@10."""
+    n_users = model.popularity_
+    groups = {"new": n_users == 0, "rare": (n_users > 0) & (n_users <= RARE), "others": n_users > RARE}
+    found = {}
+    every = rank_and_measure(model, held_out, K)
+    found["all"] = dict(zip(every.users.tolist(), every.values[f"ndcg@{K}"].tolist(), strict=True))
+    for name, items in groups.items():
+        if name == "others":
+            users = np.flatnonzero(held_out.seen[:, np.flatnonzero(items)].getnnz(axis=1))
+            found[name] = {user: found["all"][user] for user in users.tolist() if user in found["all"]}
+        else:
+            lists = rank_and_measure(model, held_out, K, items)
+            found[name] = dict(zip(lists.users.tolist(), lists.values[f"ndcg@{K}"].tolist(), strict=True))
+    return found
+
+
+def averaged(runs, part):
+    """Runs of a model → the users of a slice, and the mean of each over the seeds in which he is in it."""
+    users = sorted({user for run in runs for user in run[part]})
+    return users, np.array([np.mean([run[part][user] for run in runs if user in run[part]]) for user in users])
+
+
+def run(by, seed, told):
+    """One seed of a split → label → slice → user → ndcg@10, and CPU seconds of each fit."""
+    parts, chosen_by = splits(shuffled(PLAN.cleaned(read_movielens(told.folder))), by, seed)
+    with tempfile.TemporaryDirectory() as place, VectorCache(told.cache or Path(place) / "vectors.sqlite") as cache:
+        train = PLAN.with_vectors(parts.train, cache)
+    found, seconds = {}, {}
+    for label in told.models.split(";"):
+        name, options = MODELS[label]
+        made = make("recommender", name, options)
+        if hasattr(made, "seed"):
+            made.seed, made.epochs = seed, told.epochs or made.epochs
+        started = time.process_time()
+        made.fit(train, chosen_by)
+        seconds[label] = time.process_time() - started
+        found[label] = measured(made, parts.validation if told.validation else parts.test)
+        print(f"{by}, seed {seed}, {label}: {seconds[label]:.0f} s", flush=True)
+    return found, seconds
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("--validation", action="store_true")
+    arguments.add_argument("--split", choices=("last", "time", "both"), default="both")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    arguments.add_argument("--models", default=";".join(DEFAULT), help="labels, separated by ;")
+    arguments.add_argument("--epochs", type=int)
+    arguments.add_argument("--cache", type=Path, help="a vector cache to use; default: a new one")
+    arguments.add_argument("--workers", type=int, default=1, help="seeds at the same time")
+    told = arguments.parse_args()
+    jobs = [(by, seed) for by in (("last", "time") if told.split == "both" else (told.split,)) for seed in told.seeds]
+    with ProcessPoolExecutor(told.workers) as pool:
+        done = list(pool.map(run, *zip(*jobs, strict=True), repeat(told)))
+    for by in dict.fromkeys(by for by, _ in jobs):
+        compare(by, [one for job, one in zip(jobs, done, strict=True) if job[0] == by], told)
+
+
+def compare(by, done, told):
+    runs = {label: [found[label] for found, _ in done] for label in done[0][0]}
+    slices = [part for part in ("all", "others", "rare", "new") if any(run[part] for run in runs["Popular"])]
+    n = {part: len(averaged(runs["Popular"], part)[0]) for part in slices}
+    print(f"\n{by}, {'validation' if told.validation else 'test'}, {len(done)} seeds, ndcg@{K}")
+    print("| model | " + " | ".join(f"{part} (n = {n[part]})" for part in slices) + " | fit, CPU s |")
+    print("|---" * (2 + len(slices)) + "|")
+    values = {label: {part: averaged(own, part)[1] for part in slices} for label, own in runs.items()}
+    for label in runs:
+        cells = [str(estimates({label: {part: values[label][part]}}, 0)[label][part]) for part in slices]
+        seconds = np.mean([times[label] for _, times in done])
+        print(f"| {label} | " + " | ".join(cells) + f" | {seconds:.1f} |")
+    for label in runs:
+        if label != "SASRec, ids only" and "SASRec, ids only" in runs:
+            gained = differences_by(values[label], values["SASRec, ids only"])
+            print(f"{label} minus SASRec, ids only: " + ", ".join(f"{part} {gained[part]}" for part in slices))
+
+
+def differences_by(values, others):
+    return {part: differences([values[part] - others[part]], 0)[0] for part in values}
+
+
+if __name__ == "__main__":
+    main()
