@@ -48,7 +48,8 @@ def sparse_light_gcn():
     import torch
     from scipy.sparse import bmat
 
-    from fuserec.recommenders.graph import LightGCN, normalized
+    from fuserec.recommenders.edges import normalized
+    from fuserec.recommenders.graph import LightGCN
 
     def adjacency(seen, layout="coo"):
         walk = normalized(seen)
@@ -119,7 +120,7 @@ def propagation(folder, rounds=5):
     """CPU seconds of the propagation of one step, forward and backward, in three ways; all with equal results."""
     import torch
 
-    from fuserec.recommenders.graph import Edges, normalized, propagate
+    from fuserec.recommenders.edges import Edges, normalized, propagate
 
     torch.set_num_threads(1)
     seen = parts_of(folder).train.seen

@@ -40,14 +40,20 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def neighbor_graph(
-    vectors: NDArray[np.float32], k: int, present: NDArray[np.bool_] | None = None, *, least: float = 0.0
+    vectors: NDArray[np.float32],
+    k: int,
+    present: NDArray[np.bool_] | None = None,
+    *,
+    least: float = 0.0,
+    among: NDArray[np.bool_] | None = None,
 ) -> csr_matrix:
     """Unit vectors float32 (n_items, dim) → CSR (n_items, n_items): each item's k nearest others and their cosine.
 
-    Only cosines above `least` are kept; items that are not `present` have and are no neighbours.
+    Only cosines above `least` are kept; items that are not `present` have and are no neighbours. among: bool
+    (n_items,), the only items that may be neighbours; default: all.
     """
     rows = np.arange(len(vectors)) if present is None else np.flatnonzero(present)
-    return _nearest(vectors, rows, rows, k, least)
+    return _nearest(vectors, rows, rows if among is None else rows[among[rows]], k, least)
 
 
 def symmetric_graph(vectors: NDArray[np.float32], k: int, present: NDArray[np.bool_]) -> csr_matrix:

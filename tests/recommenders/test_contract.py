@@ -14,6 +14,13 @@ from fuserec.errors import FuserecError, NotFittedError, OptionError, UnknownIdE
 from fuserec.fusion.fuser import fuse
 
 NAMES = list(registry.components("recommender"))
+FEW = {"dim": 16, "epochs": 8, "learning_rate": 0.02}  # steps enough for so small a shop
+SETTINGS = {
+    "FREEDOM": {**FEW, "negatives": 64},
+    "NeuMF": {**FEW, "epochs": 20},
+    "TwoTower": {**FEW, "negatives": 64},
+    "VBPR": FEW,
+}
 PERSONAL = [name for name in NAMES if name not in ("Popular", "Random")]
 
 
@@ -23,7 +30,7 @@ def train():
 
 
 def fitted(name, train):
-    return registry.make("recommender", name).fit(train)
+    return registry.make("recommender", name, SETTINGS.get(name)).fit(train)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +106,7 @@ def test_quality_floor_on_planted_tastes(name, train):
     assert np.mean(right) >= 0.8
 
 
-@pytest.mark.parametrize("name", ["ContentNeighbors", "ContentWalk"])
+@pytest.mark.parametrize("name", ["ContentNeighbors", "ContentWalk", "FREEDOM", "TwoTower", "VBPR"])
 def test_content_reaches_an_item_that_nobody_chose(name, train):
     model = fitted(name, train)
     cold = train.n_items - 1  # an odd item

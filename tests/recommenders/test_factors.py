@@ -5,7 +5,7 @@ from tests.planted import checkerboard
 
 from fuserec import make, split_random
 from fuserec.evaluation import rank_and_measure
-from fuserec.recommenders.factors import Negatives, _log_sum_exp
+from fuserec.recommenders.factors import LEAST_TEMPERATURE, Negatives, _log_sum_exp
 
 QUICK = {"negatives": 64, "epochs": 25, "learning_rate": 0.02}
 
@@ -35,6 +35,27 @@ def test_the_fast_log_sum_exp_is_the_plain_one_with_its_gradients():
     plain = (users @ negatives.T + weights.log()).logsumexp(1)
     torch.testing.assert_close(_log_sum_exp()(users, negatives, weights), plain)
     torch.autograd.gradcheck(lambda u, n: _log_sum_exp()(u, n, weights), (users, negatives))
+
+
+def test_at_the_least_temperature_it_is_still_exact():
+    """All cosines as large as they get, 2,048 negatives: float32 against the plain sum in float64."""
+    generator = torch.Generator().manual_seed(0)
+    users, negatives = (torch.nn.functional.normalize(torch.randn((n, 8), generator=generator)) for n in (6, 2_048))
+    negatives[:1_500] = users[0]  # of the first user nearly all negatives are as near as can be, of the second as far
+    users[1] = -users[0]
+    for temperature in (LEAST_TEMPERATURE, 0.3):
+        found, exact = [], []
+        for dtype, result in ((torch.float32, found), (torch.float64, exact)):
+            u, n = (table.to(dtype, copy=True).requires_grad_() for table in (users, negatives))
+            scaled = u / temperature
+            if dtype == torch.float32:
+                value = _log_sum_exp()(scaled, n, torch.ones(len(n)))
+            else:
+                value = (scaled @ n.T).logsumexp(1)
+            value.sum().backward()
+            result.extend([value.detach().double(), u.grad.double(), n.grad.double()])
+        for one, other in zip(found, exact, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_negatives_are_drawn_as_likely_as_told():

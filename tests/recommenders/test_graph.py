@@ -8,7 +8,7 @@ from tests.planted import checkerboard
 from fuserec import make, split_random
 from fuserec.errors import OptionError
 from fuserec.evaluation import rank_and_measure
-from fuserec.recommenders.graph import Edges, normalized, propagate
+from fuserec.recommenders.edges import Edges, normalized, propagate
 
 QUICK = {"negatives": 64, "epochs": 15, "learning_rate": 0.02}
 

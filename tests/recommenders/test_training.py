@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_a_number_ends_it(split):
     ("options", "message"),
     [
         ({"epochs": 0}, "SoftmaxFactors: epochs is 0; expected 1 or more"),
-        ({"temperature": 0.0}, "temperature is 0.0; expected more than 0"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected 0.0125 or more"),
         ({"device": "cuda:99"}, "device = 'cuda:99' cannot be used here"),
         ({"sampling": "best"}, "sampling = 'best'"),
     ],

@@ -1,10 +1,11 @@
 """Models that see only what items are: they reach an item that nobody has chosen yet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import Embeddings
-from fuserec.errors import DataError, did_you_mean
+from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.recommenders.neighbors import ItemWeights, Weights
 from fuserec.retrieval import grown_graph, symmetric_graph
 
@@ -18,6 +19,23 @@ def vectors_named(dataset: Dataset, name: str, model: str) -> Embeddings:
             "Encode and fuse the dataset first"
         )
     return dataset.embeddings[name]
+
+
+def columns_named(dataset: Dataset, names: Sequence[str], model: str) -> list[str]:
+    """Dataset and names → those vectors; without names, those of all single columns, sorted.
+
+    Raises `OptionError` for a name that there is not, `DataError` where there are no vectors at all.
+    """
+    for name in names:
+        if name not in dataset.embeddings:
+            known = ", ".join(dataset.embeddings) or "none"
+            raise OptionError(
+                f"{model}: no vectors {name!r}{did_you_mean(name, dataset.embeddings)} There are: {known}."
+            )
+    chosen = list(names) or sorted(dataset.column_vectors)
+    if not chosen:
+        raise DataError(f"{model} needs vectors; encode the dataset first, or use a model of ids, such as BPR")
+    return chosen
 
 
 @dataclass(kw_only=True, eq=False)

@@ -4,26 +4,31 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import unit
+from fuserec.device import check_device
 from fuserec.errors import OptionError
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
-from fuserec.recommenders.training import Arrays, HeldOut, TrainedRecommender, Weights, hold_out
+from fuserec.recommenders.training import MOST_USERS, Arrays, HeldOut, TrainedRecommender, Weights, hold_out
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BatchLoss: TypeAlias = "Callable[[Weights, Rows, Rows, Negatives], Tensor]"
+Batches: TypeAlias = "Callable[[Weights, Rows, Rows, np.random.Generator], tuple[Tensor, Tensor]]"
+
 HARD = 8  # one in eight negatives is kept, the best ranked
+LEAST_TEMPERATURE = 1 / 80  # cosines over less would overflow the exponential of a float32
 
 
 @dataclass(kw_only=True, eq=False)
-class Factors(TrainedRecommender):
-    """A model of two tables of vectors; a subclass says how they follow from the weights, and what the loss is.
+class ChoiceModel(TrainedRecommender):
+    """A model that learns from who chose what, against negatives; a subclass has weights, a loss of them, and scores.
 
     Negatives stand for what a user did not choose. They are drawn
 
@@ -33,61 +38,68 @@ class Factors(TrainedRecommender):
     in-batch    as the items of the other users of the batch, corrected in the same way (Yi 2019, eq. 4)
     hard        as uniform; of eight, the one that the model ranks best for the user is kept (Zhang 2013)
 
-    user_vectors_, item_vectors_: float32 (n_users, d) and (n_items, d); a score is the product of two
+    item_vectors_: float32 (n_items, d), by which items are alike
     """
 
     dim: int = 64
     negatives: int = 2_048
     sampling: Literal["uniform", "all", "popularity", "in-batch", "hard"] = "uniform"
 
+    @abstractmethod
     def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
         """Training dataset → the weights before the first step."""
-        return {
-            "users": 0.1 * rng.standard_normal((dataset.n_users, self.dim), dtype=np.float32),
-            "items": 0.1 * rng.standard_normal((dataset.n_items, self.dim), dtype=np.float32),
-        }
-
-    def tables(self, dataset: Dataset) -> "Callable[[Weights], tuple[Tensor, Tensor]]":
-        """Training dataset → weights, as a function to the vectors of users (n_users, d) and items (n_items, d)."""
-        return lambda weights: (weights["users"], weights["items"])
 
     @abstractmethod
-    def loss(self, users: "Tensor", items: "Tensor", chosen: Rows, draw: "Negatives") -> "Tensor":
-        """Vectors of the users of a batch (b, d) and of all items (n_items, d), the row that each user chose (b,), and
-        negatives to be drawn → the loss.
-        """  # noqa: D205
+    def losses(self, dataset: Dataset) -> "BatchLoss":
+        """Training dataset → the loss as a function of weights, users of a batch (b,), what they chose (b,), draw."""
+
+    @abstractmethod
+    def scorer(self, dataset: Dataset) -> "Callable[[Weights], Callable[[Rows], Scores]]":
+        """Training dataset → weights, as a function to user rows (b,) as a function to scores (b, n_items)."""
+
+    @abstractmethod
+    def keep(self, dataset: Dataset, weights: Weights) -> NDArray[np.float32]:
+        """All training data and the weights learned → `item_vectors_`; sets what else is needed to score."""
+
+    @abstractmethod
+    def score_known(self, users: Rows) -> Scores:
+        """User rows (b,) → scores float32 (b, n_items), for users with a history."""
 
     def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
-        """Learn the weights from the training dataset, then the vectors of its users and items."""
+        """Learn the weights from the training dataset, then what follows from them."""
         import torch
 
+        check_device(self.device)  # before tensors of the dataset are put there
         part = dataset
         if validation is None:
             part, validation = hold_out(dataset, self.seed)
-        judges = HeldOut.of(part.seen, validation.seen, self.seed).blocks()
+        judges = HeldOut.of(part.seen, validation.seen, self.seed, self.most_judges).blocks()
         pairs = part.seen.tocoo()
         popularity = np.asarray(part.seen.sum(axis=0)).ravel()
-        tables = self.tables(part)
+        start = self.start(part, np.random.default_rng(self.seed))
+        losses, scorer = self.losses(part), self.scorer(part)
 
         def loss(weights: Weights, rows: Rows, rng: np.random.Generator) -> "Tensor":
-            users, items = tables(weights)
             chosen = pairs.col[rows].astype(np.int64)
-            of_batch = torch.nn.functional.embedding(self._tensor(pairs.row[rows].astype(np.int64)), users)
-            return self.loss(of_batch, items, chosen, Negatives(self.sampling, popularity, chosen, rng))
+            draw = Negatives(self.sampling, popularity, chosen, rng)
+            return losses(weights, pairs.row[rows].astype(np.int64), chosen, draw)
 
         def judge(weights: Weights) -> float:
-            users, items = (table.cpu().numpy() for table in tables(weights))
-            return float(np.concatenate([some.ndcg(users[some.users] @ items.T) for some in judges]).mean())
+            score = scorer(weights)
+            return float(np.concatenate([some.ndcg(score(some.users)) for some in judges]).mean())
 
-        start = self.start(part, np.random.default_rng(self.seed))
         weights = self.train(start, loss, judge if judges else None, pairs.nnz, part, tell)
         with torch.no_grad():
-            of_all = self.tables(dataset)({name: self._tensor(value) for name, value in weights.items()})
-        self.user_vectors_, self.item_vectors_ = (table.cpu().numpy() for table in of_all)
+            self.item_vectors_ = self.keep(dataset, {name: self._tensor(value) for name, value in weights.items()})
+
+    @property
+    def most_judges(self) -> int:
+        """By how many users validation judges at most."""
+        return MOST_USERS
 
     def score(self, users: Rows) -> Scores:
-        """User rows (b,) → products of vectors, float32 (b, n_items); popularity for users without a history."""
-        scores: Scores = self.user_vectors_[users] @ self.item_vectors_.T
+        """User rows (b,) → scores, float32 (b, n_items); popularity for users without a history."""
+        scores = self.score_known(users)
         scores[np.diff(self.seen_.indptr)[users] == 0] = self.popularity_
         return scores
 
@@ -125,6 +137,80 @@ class Factors(TrainedRecommender):
         import torch
 
         return torch.from_numpy(array).to(self.device)
+
+
+@dataclass(kw_only=True, eq=False)
+class Factors(ChoiceModel):
+    """A model of two tables of vectors; a subclass says how they follow from the weights, and what the loss is.
+
+    user_vectors_, item_vectors_: float32 (n_users, d) and (n_items, d); a score is the product of two
+    """
+
+    def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
+        """Training dataset → small random vectors."""
+        return {
+            "users": small(rng, dataset.n_users, self.dim),
+            "items": small(rng, dataset.n_items, self.dim),
+        }
+
+    def tables(self, dataset: Dataset) -> "Callable[[Weights], tuple[Tensor, Tensor]]":
+        """Training dataset → weights, as a function to the vectors of users (n_users, d) and items (n_items, d)."""
+        return lambda weights: (weights["users"], weights["items"])
+
+    def batches(self, dataset: Dataset) -> "Batches":
+        """As `tables`, for a gradient step: with its users (b,), what they chose (b,) and chance → their vectors (b, d)
+        and those of all items.
+        """  # noqa: D205
+        from torch.nn.functional import embedding
+
+        tables = self.tables(dataset)
+
+        def of(weights: Weights, users: Rows, chosen: Rows, rng: np.random.Generator) -> "tuple[Tensor, Tensor]":
+            of_users, of_items = tables(weights)
+            return embedding(self._tensor(users), of_users), of_items
+
+        return of
+
+    @abstractmethod
+    def loss(self, users: "Tensor", items: "Tensor", chosen: Rows, draw: "Negatives") -> "Tensor":
+        """Vectors of the users of a batch (b, d) and of all items (n_items, d), the row that each user chose (b,), and
+        negatives to be drawn → the loss.
+        """  # noqa: D205
+
+    def losses(self, dataset: Dataset) -> "BatchLoss":
+        """`loss` of the vectors that `batches` makes."""
+        batches = self.batches(dataset)
+
+        def of(weights: Weights, users: Rows, chosen: Rows, draw: Negatives) -> "Tensor":
+            of_users, of_items = batches(weights, users, chosen, draw.rng)
+            return self.loss(of_users.float(), of_items.float(), chosen, draw)  # whatever the precision before
+
+        return of
+
+    def scorer(self, dataset: Dataset) -> "Callable[[Weights], Callable[[Rows], Scores]]":
+        """Products of the vectors that `tables` makes."""
+        tables = self.tables(dataset)
+
+        def of(weights: Weights) -> "Callable[[Rows], Scores]":
+            users, items = (table.cpu().numpy() for table in tables(weights))
+            return lambda rows: users[rows] @ items.T
+
+        return of
+
+    def keep(self, dataset: Dataset, weights: Weights) -> NDArray[np.float32]:
+        """The vectors of users and items."""
+        self.user_vectors_, items = (table.cpu().numpy() for table in self.tables(dataset)(weights))
+        return items
+
+    def score_known(self, users: Rows) -> Scores:
+        """User rows (b,) → products of vectors, float32 (b, n_items)."""
+        scores: Scores = self.user_vectors_[users] @ self.item_vectors_.T
+        return scores
+
+
+def small(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Chance and a shape → random weights to start from: float32, normal, with a standard deviation of 0.1."""
+    return np.float32(0.1) * rng.standard_normal(shape, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +283,11 @@ class SoftmaxFactors(Factors):
         """-log of the chosen item's share among itself and the negatives, of which it may be one."""
         import torch
 
-        if self.temperature <= 0.0:
-            raise OptionError(f"{type(self).__name__}: temperature is {self.temperature}; expected more than 0")
+        if not self.temperature >= LEAST_TEMPERATURE:
+            raise OptionError(
+                f"{type(self).__name__}: temperature is {self.temperature}; expected {LEAST_TEMPERATURE} or more, "
+                "since exponentials of cosines over less do not fit into float32"
+            )
         drawn, log_share = draw.draw(self.negatives)
         mine = torch.nn.functional.embedding(self._tensor(chosen), items)  # (b, d)
         negatives = torch.nn.functional.embedding(self._tensor(drawn), items)  # (n, d)
@@ -230,8 +319,10 @@ def _log_sum_exp() -> Any:
 
         @staticmethod
         def forward(context: Any, users: "Tensor", negatives: "Tensor", weights: "Tensor") -> "Tensor":
-            raised = (users @ negatives.T).exp_()  # (b, n)
-            total = raised @ weights
+            products = users @ negatives.T  # (b, n)
+            with torch.autocast(users.device.type, enabled=False):  # of half precision only the products
+                raised = products.to(users.dtype).exp_()
+                total = raised @ weights
             context.save_for_backward(users, negatives, weights, raised, total)
             return total.log()
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ class TrainedRecommender(Recommender):
     average: float = 0.0  # decay, a step, of the moving average of the weights that is kept; 0: the last weights
     seed: int = 0
     device: str = "cpu"
+    precision: Literal["full", "half"] = "full"  # half: products of matrices in bfloat16, weights still in float32
     checkpoint: str = ""  # a folder: every epoch is saved there, and a run that was cut off goes on from it
 
     def learn(self, dataset: Dataset) -> None:
@@ -135,9 +136,10 @@ class _Loop:
         rng = np.random.default_rng([self.options.seed, self.epoch])  # needs no state of chance in the file
         order = rng.permutation(examples)
         steps = max(-(-examples // self.options.batch), min(LEAST_STEPS, examples))
-        total = 0.0
+        total, kind = 0.0, torch.device(self.options.device).type
         for rows in np.array_split(order, steps):
-            value = loss(self.weights, rows, rng)
+            with torch.autocast(kind, torch.bfloat16, enabled=self.options.precision == "half"):
+                value = loss(self.weights, rows, rng)
             if not torch.isfinite(value):
                 name, rate = type(self.options).__name__, self.options.learning_rate
                 raise DataError(

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, diags
 from fuserec.data.dataset import Dataset
 from fuserec.device import one_thread
 from fuserec.errors import DataError, OptionError, did_you_mean
-from fuserec.recommenders.graph import Edges
+from fuserec.recommenders.edges import Edges
 from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
 from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
