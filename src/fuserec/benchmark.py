@@ -35,7 +35,7 @@ TIKTOK = Recipe.parse(
             GRAPH,
             {
                 "name": "LateFusion",
-                "models": [{"name": "Seeds", "model": GRAPH, "seeds": 4, "workers": 2}, CONTENT],
+                "models": [{"name": "Seeds", "model": GRAPH, "seeds": 4}, CONTENT],
                 "method": "weighted",
                 "weights": [1.0, 0.2],
                 "cold_weights": [0.0, 1.0],
