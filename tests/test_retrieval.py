@@ -53,3 +53,35 @@ def test_sparse_top_k():
     matrix = csr_matrix(np.array([[3.0, 1.0, 2.0, 2.0], [0.0, 5.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
     expected = [[3.0, 0.0, 2.0, 0.0], [0.0, 5.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     np.testing.assert_array_equal(sparse_top_k(matrix, 2).toarray(), expected)
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_neighbors_of_many_items_are_nearly_the_exact_ones(k, monkeypatch):
+    rng = np.random.default_rng(0)
+    n = 3_000
+    vectors = rng.standard_normal((60, 16)).astype(np.float32)[np.arange(n) % 60]
+    vectors += rng.standard_normal((n, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    present = np.arange(n) % 10 != 0
+    exact = neighbor_graph(vectors, k, present)
+    monkeypatch.setattr(retrieval, "MOST_EXACT", 1_000)
+    monkeypatch.setattr(retrieval, "LEAF", 200)
+    near = neighbor_graph(vectors, k, present)
+    assert (near.getnnz(axis=1) == np.where(present, k, 0)).all() and not near.diagonal().any()
+    assert not near[:, ~present].nnz
+    rows, columns = near.nonzero()
+    cosines = (vectors[rows] * vectors[columns]).sum(axis=1)
+    np.testing.assert_allclose(near.data, cosines, rtol=1e-4)
+    found = (exact > 0).multiply(near > 0).nnz / exact.nnz
+    assert found > 0.8 and near.data.mean() > 0.97 * exact.data.mean()
+    again = neighbor_graph(vectors, k, present)
+    assert (near != again).nnz == 0
+    floor = neighbor_graph(vectors, k, present, least=0.6)
+    assert 0 < floor.nnz < near.nnz and floor.data.min() > 0.6
+
+
+def test_equal_vectors_are_neighbors_once_and_a_forest_of_them_ends(monkeypatch):
+    monkeypatch.setattr(retrieval, "MOST_EXACT", 10)
+    monkeypatch.setattr(retrieval, "LEAF", 16)
+    graph = neighbor_graph(np.ones((100, 4), np.float32) / 2, 3)
+    assert (graph.getnnz(axis=1) == 3).all() and not graph.diagonal().any()

@@ -1,10 +1,20 @@
-"""Nearest neighbours and top-k, exact, block by block: never a dense (n_items, n_items) matrix."""
+"""Nearest neighbours and top-k, block by block: never a dense (n_items, n_items) matrix.
+
+Exact up to `MOST_EXACT` items; beyond, where all pairs would cost the square of the items, by a forest of random
+projection trees and the neighbours of neighbours.
+"""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
+MOST_EXACT = 20_000  # items whose neighbours are looked for among all
+TREES, LEAF = 8, 400  # of the forest, and the items that are compared pair by pair in each leaf
+ROUNDS, WIDTH = 2, 8  # how often the nearest so many of the nearest so many are looked at
 
 
 def block_rows(n_columns: int) -> int:
@@ -50,9 +60,12 @@ def neighbor_graph(
     """Unit vectors float32 (n_items, dim) → CSR (n_items, n_items): each item's k nearest others and their cosine.
 
     Only cosines above `least` are kept; items that are not `present` have and are no neighbours. among: bool
-    (n_items,), the only items that may be neighbours; default: all.
+    (n_items,), the only items that may be neighbours; default: all. Of more than `MOST_EXACT` items, if all may be,
+    some neighbours are missed, and others that are nearly as near stand in for them.
     """
     rows = np.arange(len(vectors)) if present is None else np.flatnonzero(present)
+    if among is None and len(rows) > MOST_EXACT:
+        return _nearby(vectors, rows, k, least)
     return _nearest(vectors, rows, rows if among is None else rows[among[rows]], k, least)
 
 
@@ -133,3 +146,63 @@ def _top_k_by_partition(scores: NDArray[np.float32], k: int) -> NDArray[np.int64
     )  # by column within a row, so that a stable sort keeps that order in ties
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
+
+
+def _nearby(vectors: NDArray[np.float32], rows: NDArray[np.int64], k: int, least: float) -> csr_matrix:
+    """As `_nearest` among the same rows, approximately, in a time of n log n.
+
+    Leaves of random projection trees are compared in full (Dasgupta and Freund 2008); then each item with its
+    neighbours' neighbours (Dong, Moses and Li 2011).
+    """
+    points, n = vectors[rows], len(rows)
+    rng = np.random.default_rng(0)
+    near, cosine = np.zeros((n, k), np.int32), np.full((n, k), -np.inf, np.float32)
+    for _ in range(TREES):
+        for leaf in _leaves(points, rng):
+            of_leaf = points[leaf] @ points[leaf].T
+            np.fill_diagonal(of_leaf, -np.inf)
+            _keep_nearest(near, cosine, leaf, np.broadcast_to(leaf, of_leaf.shape), of_leaf)
+    for _ in range(ROUNDS):
+        best = np.argpartition(-cosine, WIDTH, axis=1)[:, :WIDTH] if k > WIDTH else np.arange(k)[None, :]
+        close = np.take_along_axis(near, best, axis=1)  # (n, WIDTH)
+        for block in np.array_split(np.arange(n), max(1, n * WIDTH**2 * points.shape[1] // BLOCK_CELLS)):
+            others = close[close[block]].reshape(len(block), -1)
+            of_block = np.matmul(points[others], points[block][:, :, None])[:, :, 0]
+            of_block[others == block[:, None]] = -np.inf
+            _keep_nearest(near, cosine, block, others, of_block)
+    good = cosine > least
+    return csr_matrix((cosine[good], (np.repeat(rows, good.sum(axis=1)), rows[near[good]])), shape=(len(vectors),) * 2)
+
+
+def _leaves(points: NDArray[np.float32], rng: np.random.Generator) -> Iterator[NDArray[np.int32]]:
+    """Points (n, dim) → rows of each leaf, up to `LEAF`: halves of halves, split across the line of two points."""
+    parts = [np.arange(len(points), dtype=np.int32)]
+    while parts:
+        part = parts.pop()
+        if len(part) <= LEAF:
+            yield part
+            continue
+        one, other = points[rng.choice(part, 2, replace=False)]
+        order = np.argpartition(points[part] @ (one - other), len(part) // 2)
+        parts += [part[order[: len(part) // 2]], part[order[len(part) // 2 :]]]
+
+
+def _keep_nearest(
+    near: NDArray[np.int32],
+    cosine: NDArray[np.float32],
+    rows: NDArray[Any],
+    others: NDArray[np.int32],
+    of_others: NDArray[np.float32],
+) -> None:
+    """Put into the k best of `rows` those of the others (b, m) that are better; an item counts once."""
+    k = near.shape[1]
+    some = min(k, of_others.shape[1])  # of the others alone first: fewer to look through for what is there twice
+    best = np.argpartition(-of_others, some - 1, axis=1)[:, :some]
+    rows_of = np.hstack([near[rows], np.take_along_axis(others, best, axis=1)])
+    values = np.hstack([cosine[rows], np.take_along_axis(of_others, best, axis=1)])
+    order = np.argsort(rows_of, axis=1, kind="stable")
+    sorted_rows, sorted_values = np.take_along_axis(rows_of, order, axis=1), np.take_along_axis(values, order, axis=1)
+    sorted_values[:, 1:][(sorted_rows[:, 1:] == sorted_rows[:, :-1]) & np.isfinite(sorted_values[:, :-1])] = -np.inf
+    best = np.argpartition(-sorted_values, k - 1, axis=1)[:, :k]
+    near[rows] = np.take_along_axis(sorted_rows, best, axis=1)
+    cosine[rows] = np.take_along_axis(sorted_values, best, axis=1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 # Options that say how a run is made, not what is learned.
-FIXED = ("seed", "device", "checkpoint", "workers", "columns", "by", "max_items")
+FIXED = ("seed", "device", "checkpoint", "steps", "workers", "columns", "by", "max_items")
 HEAD = "# Written by fuserec tune: chosen on validation, test not read."
 TIMES = 10.0  # a number is searched from a tenth of its default to ten times it, on a logarithmic scale
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from tests.planted import checkerboard
 
 from fuserec import evaluate, make, split_last
@@ -79,6 +80,28 @@ def test_a_seed_is_one_model_and_another_seed_another(split):
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_large_data_have_large_batches_not_more_steps(split):
+    sizes = []
+    for steps in (4, 64):
+        model = soft(batch=2, steps=steps, epochs=1)
+        whole = model.loss
+        model.loss = lambda users, *given, whole=whole: sizes.append(len(users)) or whole(users, *given)
+        model.fit(split.train, split.validation)
+    n = split.train.seen.nnz
+    assert sizes[:4] == [len(part) for part in np.array_split(np.arange(n), 4)]
+    assert len(sizes[4:]) == min(64, -(-n // 2)) and sum(sizes[4:]) == n
+
+
+def test_the_judge_asks_several_users_at_once_of_a_large_catalog():
+    n_users, n_items = 40, 1_000_000
+    seen = csr_matrix((np.ones(n_users, np.float32), (np.arange(n_users), np.arange(n_users))), (n_users, n_items))
+    held_out = csr_matrix(
+        (np.ones(n_users, np.float32), (np.arange(n_users), np.arange(n_users) + 100)), (n_users, n_items)
+    )
+    sizes = [len(block.users) for block in HeldOut.of(seen, held_out, 0).blocks()]
+    assert sizes == [16, 16, 8]
 
 
 def test_the_moving_average_is_kept(split):

@@ -26,6 +26,7 @@ class LightGCN(SoftmaxFactors, ContentFactors):
     """
 
     batch: int = 4_096
+    steps: int = 24  # each goes over the whole graph
     learning_rate: float = 0.02
     negatives: int = 1_024
     layers: int = 4

@@ -52,6 +52,7 @@ class TrainedRecommender(Recommender):
     epochs: int = 50
     patience: int = 20  # epochs without a better validation before it ends; some models rise after a long plateau
     batch: int = 2_048  # interactions in a gradient step; fewer where an epoch would have under 16 steps
+    steps: int = 64  # gradient steps of an epoch at most: batches grow with large data, so that time is linear in them
     learning_rate: float = 2e-3
     average: float = 0.0  # decay, a step, of the moving average of the weights that is kept; 0: the last weights
     seed: int = 0
@@ -71,7 +72,7 @@ class TrainedRecommender(Recommender):
         Raises `DataError` where the loss is not a number, `OptionError` for a device that is not there.
         """
         check_device(self.device)
-        for option in ("epochs", "patience", "batch"):
+        for option in ("epochs", "patience", "batch", "steps"):
             if getattr(self, option) < 1:
                 raise OptionError(f"{type(self).__name__}: {option} is {getattr(self, option)}; expected 1 or more")
         with one_thread:
@@ -117,11 +118,12 @@ class _Loop:
             name: torch.tensor(value, device=options.device, requires_grad=True)
             for name, value in _part(arrays, "weights").items()
         }
-        self.smooth = {
-            name: torch.tensor(value, device=options.device)
-            for name, value in (_part(arrays, "smooth") or _part(arrays, "weights")).items()
-        }
-        self.optimizer = torch.optim.Adam(self.weights.values(), lr=options.learning_rate)
+        self.smooth = self.weights
+        if options.average:
+            stored = _part(arrays, "smooth") or _part(arrays, "weights")
+            self.smooth = {name: torch.tensor(value, device=options.device) for name, value in stored.items()}
+        fused = options.device == "cpu"  # one pass over weights that may be large, where the plain one has ten
+        self.optimizer = torch.optim.Adam(self.weights.values(), lr=options.learning_rate, fused=fused)
         for name, weight in self.weights.items():
             if moments := _part(arrays, f"adam/{name}"):
                 self.optimizer.state[weight] = {
@@ -136,6 +138,7 @@ class _Loop:
         rng = np.random.default_rng([self.options.seed, self.epoch])  # needs no state of chance in the file
         order = rng.permutation(examples)
         steps = max(-(-examples // self.options.batch), min(LEAST_STEPS, examples))
+        steps = min(steps, self.options.steps)
         total, kind = 0.0, torch.device(self.options.device).type
         for rows in np.array_split(order, steps):
             with torch.autocast(kind, torch.bfloat16, enabled=self.options.precision == "half"):
@@ -149,9 +152,10 @@ class _Loop:
             self.optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            with torch.no_grad():
-                for key, weight in self.weights.items():
-                    self.smooth[key].lerp_(weight, 1.0 - self.options.average)
+            if self.options.average:
+                with torch.no_grad():
+                    for key, weight in self.weights.items():
+                        self.smooth[key].lerp_(weight, 1.0 - self.options.average)
             total += value.item() * len(rows)
         mean = total / examples
         with torch.no_grad():
@@ -167,7 +171,8 @@ class _Loop:
     def _save(self, file: Path) -> None:
         arrays = {f"kept/{name}": value for name, value in self.kept.items()}
         arrays |= {f"weights/{name}": value for name, value in _arrays(self.weights).items()}
-        arrays |= {f"smooth/{name}": value for name, value in _arrays(self.smooth).items()}
+        if self.options.average:
+            arrays |= {f"smooth/{name}": value for name, value in _arrays(self.smooth).items()}
         for name, weight in self.weights.items():
             moments = _arrays(self.optimizer.state[weight])
             arrays |= {f"adam/{name}/{key}": value for key, value in moments.items()}
@@ -198,7 +203,7 @@ class HeldOut:
 
     def blocks(self) -> "list[HeldOut]":
         """The same in parts, of so many users that their scores and what is made of them are not too large."""
-        size = max(1, block_rows(self.seen.shape[1]))
+        size = max(16, block_rows(self.seen.shape[1]))  # fewer would read all items' vectors for next to nothing
         starts = range(0, len(self.users), size)
         return [
             HeldOut(*(part[start : start + size] for part in (self.users, self.seen, self.relevant)))
