@@ -4,11 +4,11 @@ python benchmarks/sequential.py ../shared/data/movielens-100k                 bo
 python benchmarks/sequential.py ../shared/data/movielens-100k --validation    the same on the validation part
     --split last|time    one split only; --seeds 0 1; --models "Popular;SASRec", of those below; --workers 2
 
-leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are known,
-                 so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
+leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are
+                 known, so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
 global-time      the last tenth of all ratings is test. Films without a rating before it are new.
 
-new: users whose test film nobody chose in training, ranked among such films. rare: the same for films with 1 to 20 users.
+new: users whose test film nobody chose in training, ranked among such. rare: the same for films of 1 to 20 users.
 others: users with other test films, ranked among all. ndcg@10, averaged per user over seeds; 95 % paired bootstrap.
 """
 
