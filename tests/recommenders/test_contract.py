@@ -22,8 +22,12 @@ def train():
     return fuse(checkerboard())
 
 
+QUICK = {"dim": 16, "epochs": 6, "learning_rate": 0.02, "batch": 8}  # of networks, on 24 users
+CHEAP = {"GRU4Rec": QUICK, "MultiInterest": {**QUICK, "hidden": 16, "interests": 2, "clusters": 4}, "SASRec": QUICK}
+
+
 def fitted(name, train):
-    return registry.make("recommender", name).fit(train)
+    return registry.make("recommender", name, CHEAP.get(name)).fit(train)
 
 
 @pytest.mark.parametrize("name", NAMES)
