@@ -4,15 +4,16 @@ python benchmarks/sequential.py ../shared/data/movielens-100k                 bo
 python benchmarks/sequential.py ../shared/data/movielens-100k --validation    the same on the validation part
     --split last|time    one split only; --seeds 0 1; --models "Popular;SASRec", of those below; --workers 2
 
-leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are known,
-                 so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
+leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are
+                 known, so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
 global-time      the last tenth of all ratings is test. Films without a rating before it are new.
 
-new: users whose test film nobody chose in training, ranked among such films. rare: the same for films with 1 to 20 users.
+new: users whose test film nobody chose in training, ranked among such. rare: the same for films of 1 to 20 users.
 others: users with other test films, ranked among all. ndcg@10, averaged per user over seeds; 95 % paired bootstrap.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -90,6 +91,9 @@ def averaged(runs, part):
 
 def run(by, seed, told):
     """One seed of a split → label → slice → user → ndcg@10, and CPU seconds of each fit."""
+    kept = told.keep and told.keep / f"{by}-{seed}-{'validation' if told.validation else 'test'}.json"
+    if kept and kept.exists():
+        return tuple(json.loads(kept.read_text()))
     parts, chosen_by = splits(shuffled(PLAN.cleaned(read_movielens(told.folder))), by, seed)
     with tempfile.TemporaryDirectory() as place, VectorCache(told.cache or Path(place) / "vectors.sqlite") as cache:
         train = PLAN.with_vectors(parts.train, cache)
@@ -104,7 +108,10 @@ def run(by, seed, told):
         seconds[label] = time.process_time() - started
         found[label] = measured(made, parts.validation if told.validation else parts.test)
         print(f"{by}, seed {seed}, {label}: {seconds[label]:.0f} s", flush=True)
-    return found, seconds
+    text = json.dumps([found, seconds])
+    if kept:
+        kept.write_text(text)
+    return tuple(json.loads(text))
 
 
 def main():
@@ -117,6 +124,7 @@ def main():
     arguments.add_argument("--epochs", type=int)
     arguments.add_argument("--cache", type=Path, help="a vector cache to use; default: a new one")
     arguments.add_argument("--workers", type=int, default=1, help="seeds at the same time")
+    arguments.add_argument("--keep", type=Path, help="a folder; seeds that are done are not done again")
     told = arguments.parse_args()
     jobs = [(by, seed) for by in (("last", "time") if told.split == "both" else (told.split,)) for seed in told.seeds]
     with ProcessPoolExecutor(told.workers) as pool:

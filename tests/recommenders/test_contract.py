@@ -15,9 +15,13 @@ from fuserec.fusion.fuser import fuse
 
 NAMES = list(registry.components("recommender"))
 FEW = {"dim": 16, "epochs": 8, "learning_rate": 0.02}  # steps enough for so small a shop
+QUICK = {**FEW, "epochs": 6, "batch": 8}  # of networks that read histories, of which there are 24
 SETTINGS = {
     "FREEDOM": {**FEW, "negatives": 64},
+    "GRU4Rec": QUICK,
+    "MultiInterest": {**QUICK, "hidden": 16, "interests": 2, "clusters": 4},
     "NeuMF": {**FEW, "epochs": 20},
+    "SASRec": QUICK,
     "TwoTower": {**FEW, "negatives": 64},
     "VBPR": FEW,
 }

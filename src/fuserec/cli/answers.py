@@ -9,11 +9,17 @@ from fuserec import registry
 from fuserec.cli.options import Json, K, Model, app
 from fuserec.errors import OptionError, did_you_mean
 
+User = Annotated[str | None, typer.Argument(help="a user id of the training data")]
+Items = Annotated[
+    str | None, typer.Option(help="instead of a user, item ids of a session with commas between them, the oldest first")
+]
+
 
 @app.command()
 def recommend(
     model: Model,
-    user: Annotated[str, typer.Argument(help="a user id of the training data")],
+    user: User = None,
+    items: Items = None,
     k: K = 10,
     diversity: Annotated[
         float | None, typer.Option(help="0 to below 1: how much it counts that items are unlike (Reranked)")
@@ -24,17 +30,41 @@ def recommend(
     """The items a user has not seen and will like.
 
     Example: fuserec recommend shop-model user-7 -k 5 --diversity 0.3 --explain
+    Example: fuserec recommend shop-model --items item-3,item-17
     """
     from fuserec.artifact import load_model
     from fuserec.cli import console, steps
+    from fuserec.interest import interest_profile
     from fuserec.recommenders.rerank import rerank
 
     loaded = load_model(model)
     chosen = loaded if diversity is None else rerank(loaded, diversity=diversity)
-    items = chosen.recommend(user, k)
-    steps.print_items(items, json, explain)
-    if not items:
+    session = steps.session_items(user, items)
+    found = chosen.recommend(user, k, items=session)
+    profile = interest_profile(loaded, user, items=session) if explain else None
+    steps.print_items(found, json, explain, profile)
+    if not found:
         console.note(f"nothing left to recommend: user {user} has seen every item")
+
+
+@app.command()
+def interests(
+    model: Model,
+    user: User = None,
+    items: Items = None,
+    n: Annotated[int, typer.Option("-n", help="how many of each kind", min=1)] = 3,
+    json: Json = False,
+) -> None:
+    """What a user likes more than the catalog has of it: by topic, look and sound, with the items that say so.
+
+    Example: fuserec interests shop-model user-7
+    """
+    from fuserec.artifact import load_model
+    from fuserec.cli import steps
+    from fuserec.interest import interest_profile
+
+    session = steps.session_items(user, items)
+    steps.print_interests(interest_profile(load_model(model), user, items=session, n=n), json)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from fuserec.data.dataset import Dataset, SetAside, count_causes
 from fuserec.data.recommendations import Recommendations
 from fuserec.encoders.cache import VectorCache
 from fuserec.errors import ArtifactError, OptionError
+from fuserec.interest import InterestProfile
 from fuserec.recipe import Component, Recipe
 from fuserec.report import Report
 from fuserec.sources.folder import read
@@ -191,10 +192,39 @@ def print_report(report: Report, as_json: bool, worth: ModalityReport | None = N
             console.say(line)
 
 
-def print_items(items: Recommendations, as_json: bool, explain: bool = False) -> None:
-    """Ranked items as a table, with what speaks for each if asked, or the JSON."""
+def session_items(user: str | None, items: str | None) -> list[str] | None:
+    """What was given of a user id and of `--items A,B,C` → the items, or None where there is a user."""
+    if (user is None) == (items is None):
+        raise OptionError("give a user id, or --items A,B,C for somebody without an account; one of the two")
+    return None if items is None else [part.strip() for part in items.split(",") if part.strip()]
+
+
+def print_interests(profile: InterestProfile, as_json: bool) -> None:
+    """What a user likes as a table, or the JSON."""
     if as_json:
-        console.print_json(items.to_dict())
+        console.print_json(profile.to_dict())
+        return
+    rows = [
+        [
+            *(one.kind, one.column, one.name, f"{one.share:.0%}", f"{one.base:.1%}", f"{one.lift:.1f}"),
+            *(f"{one.recommended:.0%}", ", ".join(profile.titles[item] for item in one.because[:3])),
+        ]
+        for one in profile.likings
+    ]
+    if not rows:
+        console.say(profile.explain())
+        return
+    header = ["kind", "column", "interest", "history", "catalog", "times", "recommended", "because of"]
+    console.print_table(header, rows)
+
+
+def print_items(
+    items: Recommendations, as_json: bool, explain: bool = False, profile: InterestProfile | None = None
+) -> None:
+    """Ranked items as a table, with what speaks for each if asked, and what the user likes; or the JSON."""
+    if as_json:
+        told = {} if profile is None else {"interests": profile.to_dict()["interests"]}
+        console.print_json(items.to_dict() | told)
         return
     rows = [
         [str(rank), item.item_id, item.title, f"{item.score:.4g}"]
@@ -202,6 +232,9 @@ def print_items(items: Recommendations, as_json: bool, explain: bool = False) ->
         for rank, item in enumerate(items, start=1)
     ]
     console.print_table(["", "item", "title", "score", *(["because of"] if explain else [])], rows)
+    if profile is not None and profile.likings:
+        surest = list(dict.fromkeys(f"{one.name} ({one.kind} of {one.column})" for one in profile.likings))
+        console.say(f"Likes: {'; '.join(surest)}. More: fuserec interests")
 
 
 def first_line(component: Any) -> str:

@@ -40,12 +40,12 @@ class MultiInterest(SequentialRecommender):
     """Several interest vectors a user; an item scores by the nearest of them (ComiRec: Cen 2020).
 
     attention  each interest has its own attention over the history (section 3.2.2, eq. 4 to 6)
-    routing    items are capsules, sent on to the interests that they agree with, three times (section 3.2.1, algorithm 1)
+    routing    items are capsules, sent on to the interests that they agree with (section 3.2.1, algorithm 1)
 
     In training, the interest nearest to the item that comes next is the one that learns (eq. 8). With `half_life`, what
     was chosen that much earlier counts half in an interest. `diversity` is the controllable factor of the paper
-    (algorithm 2): a place of the list goes to the item with the most of score + diversity * the share of the items placed
-    before that are of another cluster; scores are scaled to 0 to 1 over the best items.
+    (algorithm 2): a place of the list goes to the item with the most of score + diversity * the share of the items
+    placed before that are of another cluster; scores are scaled to 0 to 1 over the best items.
 
     clusters_: int64 (n_items,), of items by their vectors, which `diversity` goes by
     """
@@ -113,7 +113,7 @@ class MultiInterest(SequentialRecommender):
             self.clusters_[known] = KMeans(n, n_init=2, random_state=self.seed).fit_predict(vectors[known])
 
     def choose(self, scores: Scores, k: int) -> Rows:
-        """Scores float32 (b, n_items), -inf where not allowed → item rows int64 (b, k), the clusters of each list mixed."""
+        """Scores float32 (b, n_items), -inf where not allowed → item rows int64 (b, k), clusters mixed."""
         if not self.diversity:
             return top_k(scores, k)
         pool = top_k(scores, POOL * k)  # (b, p), best first
@@ -133,9 +133,9 @@ class MultiInterest(SequentialRecommender):
         return lists
 
     def interests_of(self, user: int, n_items: int = 5) -> list[Interest]:
-        """A user's row → his interests, the largest share of the history first; those that no item is nearest to are left out.
+        """A user's row → his interests, the largest share of the history first.
 
-        Each item of the history belongs to the interest whose vector scores it best.
+        Each item of the history belongs to the interest whose vector scores it best; one without any is left out.
         """
         import torch
 
