@@ -112,3 +112,64 @@ def diversity(ranked: NDArray[np.int64], unit: NDArray[np.float32]) -> PerUser:
     m = has.sum(axis=1)
     cosine = (total - m) / np.maximum(m * (m - 1), 1)
     return np.where(m > 1, 1.0 - cosine, 0.0)
+
+
+# Ratings. ratings, predicted: float (n,), on one scale; liked: bool (n,); chance: float (n,) in [0, 1], that it is
+# liked; weights: float (n,), how often each rating counts, default: once.
+Floats = NDArray[np.floating]
+EDGE = 1e-7  # chances are kept that far from 0 and 1, so that one sure mistake is not infinitely bad
+
+
+def rmse(ratings: Floats, predicted: Floats, weights: Floats | None = None) -> float:
+    """Root of the mean squared error (Herlocker 2004, section 4.1)."""
+    return float(np.sqrt(np.average(squared_error(ratings, predicted), weights=weights)))
+
+
+def mae(ratings: Floats, predicted: Floats, weights: Floats | None = None) -> float:
+    """Mean absolute error (Herlocker 2004, section 4.1)."""
+    return float(np.average(absolute_error(ratings, predicted), weights=weights))
+
+
+def squared_error(ratings: Floats, predicted: Floats) -> PerUser:
+    """(rating - prediction)², one a rating."""
+    return (np.asarray(ratings, np.float64) - predicted) ** 2
+
+
+def absolute_error(ratings: Floats, predicted: Floats) -> PerUser:
+    """|rating - prediction|, one a rating."""
+    return np.abs(np.asarray(ratings, np.float64) - predicted)
+
+
+def right(liked: NDArray[np.bool_], chance: Floats) -> PerUser:
+    """1 where a chance of one half or more meets a like, or a lower one none; its mean is the accuracy."""
+    return np.asarray((chance >= 0.5) == liked, np.float64)
+
+
+def surprise(liked: NDArray[np.bool_], chance: Floats) -> PerUser:
+    """-log of the chance given to what came, in nats; its mean is the log loss (Good 1952)."""
+    kept = np.clip(np.asarray(chance, np.float64), EDGE, 1.0 - EDGE)
+    return -np.log(np.where(liked, kept, 1.0 - kept))
+
+
+def auc(liked: NDArray[np.bool_], score: Floats, weights: Floats | None = None) -> float:
+    """The share of pairs, one liked and one not, in which the liked one has the higher score; ties count half.
+
+    (Hanley and McNeil 1982.) NaN where all are liked or none is.
+    """
+    weights = np.ones(len(score)) if weights is None else np.asarray(weights, np.float64)
+    _, place = np.unique(score, return_inverse=True)
+    of_liked, of_other = (np.bincount(place, weights * which) for which in (liked, ~liked))
+    total = of_liked.sum() * of_other.sum()
+    below = np.cumsum(of_other) - of_other
+    return float((of_liked * (below + of_other / 2)).sum() / total) if total else float("nan")
+
+
+def calibration(liked: NDArray[np.bool_], chance: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
+    """Chances in bins of equal width → (mean chance, share liked, how many) of each that is not empty.
+
+    (The reliability diagram of Murphy and Winkler 1977.) A calibrated model has the first two alike.
+    """
+    place = np.minimum((np.asarray(chance) * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    told, found = np.bincount(place, chance, bins), np.bincount(place, liked, bins)
+    return [(float(told[b] / n), float(found[b] / n), int(n)) for b, n in enumerate(counts) if n]

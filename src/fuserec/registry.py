@@ -36,6 +36,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "TokenSwap": "fuserec.augmentation.text:TokenSwap",
     },
     "benchmark": {
+        "movielens-ratings": "fuserec.ratings.movielens:movielens_ratings",
         "speed": "fuserec.benchmark:speed",
         "tiktok": "fuserec.benchmark:tiktok",
     },

@@ -68,6 +68,30 @@ def interests(
 
 
 @app.command()
+def predict(
+    model: Model,
+    user: Annotated[str, typer.Argument(help="a user id; one that is not known gets what is expected of anybody")],
+    items: Annotated[list[str], typer.Argument(metavar="ITEM...", help="item ids")],
+    json: Json = False,
+) -> None:
+    """What a user would rate items, on the scale of the training data, and how likely he is to like them.
+
+    Example: fuserec predict film-model user-7 film-12 film-40
+    """
+    from fuserec.artifact import load_model
+    from fuserec.cli.rating import predicted, print_predictions
+    from fuserec.ratings.predictor import RatingPredictor
+
+    loaded = load_model(model)
+    if not isinstance(loaded, RatingPredictor):
+        raise OptionError(
+            f"{model} holds {type(loaded).__name__}, which ranks and predicts no ratings; train a rating model: "
+            "fuserec train SOURCE --model BayesianFactors --out MODEL (see: fuserec list raters)"
+        )
+    print_predictions(predicted(loaded, user, items), json)
+
+
+@app.command()
 def similar(
     model: Model,
     item: Annotated[str, typer.Argument(help="an item id of the training data")],
@@ -114,7 +138,7 @@ def search(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="encoders, aligners, fusers, recommenders, ...; default: all")
+        str | None, typer.Argument(help="encoders, aligners, fusers, recommenders, raters, ...; default: all")
     ] = None,
 ) -> None:
     """The components there are, plugins included, with what each one is.

@@ -160,10 +160,11 @@ def train(
     check_folder(out, may_replace=steps.is_model)
     named = plan.one_model(model)
     options = (named.options if named else {}) | dict(steps.key_value(text, "--set") for text in set_ or ())
-    registry.make("recommender", named.name if named else "ContentWalk", options)  # told before anything is encoded
+    kind = "rater" if named and named.name in registry.components("rater") else "recommender"
+    registry.make(kind, named.name if named else "ContentWalk", options)  # told before anything is encoded
     dataset = steps.encoded(plan, steps.cleaned(plan, source), source, cache)
     name = named.name if named else "ContentWalk" if dataset.embeddings else "RandomWalk"
-    made = registry.make("recommender", name, options)
+    made = registry.make(kind, name, options)
     about = {
         "dataset": dataset.name,
         "sha256": dataset.sha256,
@@ -174,6 +175,8 @@ def train(
     steps.print_set_aside(dataset.set_aside)
     console.say(f"{out}: {made!r}, {dataset.n_users:,} users, {dataset.n_items:,} items")
     console.say(f"Try: fuserec recommend {out} {dataset.users[0]}")
+    if kind == "rater":
+        console.say(f"Try: fuserec predict {out} {dataset.users[0]} {dataset.catalog.ids[0]}")
 
 
 @app.command()
@@ -188,6 +191,9 @@ def evaluate(
     seeds: Seeds = 1,
     modalities: Annotated[
         bool, typer.Option("--modalities", help="say what each column is worth: removed, noise, shuffled, alone")
+    ] = False,
+    ratings: Annotated[
+        bool, typer.Option("--ratings", help="models that predict ratings, and how far they are off (see: list raters)")
     ] = False,
     encoder: Encoders = None,
     align: Align = None,
@@ -209,11 +215,17 @@ def evaluate(
     from fuserec.pages.evaluation import examples, write_page
     from fuserec.pages.page import check_page
 
-    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download)
+    named = None if ratings else models
+    plan = steps.recipe(recipe, encoder, fusion, split, named, min_rating, align, option, allow_download)
     if report is not None:
         check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
     parts = parts._replace(train=steps.encoded(plan, parts.train, source, cache))
+    if ratings:
+        from fuserec.cli.rating import evaluate_and_print
+
+        evaluate_and_print(models, parts, report, json)
+        return
     candidates = plan.models_for(parts.train)
     with console.working("evaluating") as tell:
         result = run(candidates, parts, k=k, seeds=seeds, on_progress=tell)

@@ -11,7 +11,7 @@ from fuserec.errors import OptionError, did_you_mean
 
 @app.command()
 def benchmark(
-    name: Annotated[str, typer.Argument(help="tiktok, or speed (fuserec list benchmarks)")],
+    name: Annotated[str, typer.Argument(help="tiktok, movielens-ratings, speed (fuserec list benchmarks)")],
     data: Annotated[Path, typer.Option(help="the folder of the public files")],
     seeds: Annotated[int | None, typer.Option(help="of models that have one; default: the protocol's", min=1)] = None,
     recipe: RecipeFile = None,
@@ -36,6 +36,15 @@ def benchmark(
         found = registry.load("benchmark", name)(data, plan, on_progress=tell, **told)
     if isinstance(found, Report):
         steps.print_report(found, json)
+    elif isinstance(found, dict):
+        from fuserec.ratings.movielens import caption, ratings_table
+
+        if json:
+            console.print_json(found)
+            return
+        console.print_table(*ratings_table(found))
+        for line in caption(found):
+            console.say(line)
     elif json:
         console.print_json({"benchmark": name, "selection": "validation", "test_opened": 0, "models": found})
     else:

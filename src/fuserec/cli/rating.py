@@ -1,0 +1,89 @@
+"""What the command line does with ratings: predict them, and show how far predictions are off."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuserec import registry
+from fuserec.cli import console
+from fuserec.data.dataset import Split
+from fuserec.errors import OptionError
+from fuserec.ratings.evaluation import evaluate_ratings
+from fuserec.ratings.predictor import RatingPredictor
+from fuserec.ratings.report import RatingReport
+
+DEFAULT = ("Biases", "NeighborRatings", "ContentRatings", "FactorRatings", "BayesianFactors")
+
+
+def rating_models(names: str | None, train_has_vectors: bool) -> dict[str, RatingPredictor]:
+    """Names, separated by commas, or None → label → unfitted model; by default those that the data allow."""
+    chosen: Sequence[str] = [name for name in DEFAULT if train_has_vectors or name != "ContentRatings"]
+    if names is not None:
+        chosen = [name.strip() for name in names.split(",") if name.strip()]
+    return {name: registry.make("rater", name) for name in chosen}
+
+
+def evaluate_and_print(names: str | None, parts: Split, report: Path | None, as_json: bool) -> None:
+    """Rating models on a split → the table, or the JSON."""
+    if report is not None:
+        raise OptionError("--report shows rankings; for ratings print the table, or --json")
+    with console.working("evaluating") as tell:
+        found = evaluate_ratings(rating_models(names, bool(parts.train.embeddings)), parts, on_progress=tell)
+    print_ratings(found, as_json)
+
+
+def print_ratings(report: RatingReport, as_json: bool) -> None:
+    """The table with its caption, the comparison and the calibration of the chosen model; or the JSON."""
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    rows = [[row[0][:1].strip(), row[0][2:], *row[1:]] for row in report.rows()]
+    console.print_table(["", *report.header()], rows)
+    console.say(report.caption())
+    header, compared = report.comparison()
+    if compared:
+        console.say(f"{report.chosen}, paired by user:")
+        console.print_table(header, compared)
+    told = [[f"{chance:.2f}", f"{liked:.2f}", f"{n:,}"] for chance, liked, n in report.calibration(report.chosen)]
+    console.say(f"Calibration of {report.chosen}:")
+    console.print_table(["chance of a like", "liked", "ratings"], told)
+
+
+def predicted(model: RatingPredictor, user: str, items: Sequence[str]) -> dict[str, Any]:
+    """A fitted model, a user id and item ids → the answer as JSON; `known` says whether both were in training."""
+    users = np.repeat(model.users_.rows([user]), len(items))
+    rows = model.catalog_.ids.rows(items)
+    low, high, step = (float(one) for one in model.scale_)
+    return {
+        "query": {"user": user, "items": list(items)},
+        "scale": {"low": low, "high": high, "step": step, "like_from": model.like_from_},
+        "items": [
+            {
+                "item_id": item,
+                "rating": float(rating),
+                "like": float(chance),
+                "title": model.catalog_.title(int(row)) if row >= 0 else None,
+                "known": bool(row >= 0 and users[0] >= 0),
+            }
+            for item, row, rating, chance in zip(
+                items, rows, model.predict(users, rows), model.like(users, rows), strict=True
+            )
+        ],
+    }
+
+
+def print_predictions(answer: dict[str, Any], as_json: bool) -> None:
+    """The answer as a table or JSON; what is not known is said."""
+    if as_json:
+        console.print_json(answer)
+        return
+    rows = [
+        [item["item_id"], item["title"] or "-", f"{item['rating']:.2f}", f"{item['like']:.0%}"]
+        for item in answer["items"]
+    ]
+    console.print_table(["item", "title", "rating", f"chance of {answer['scale']['like_from']:g} or more"], rows)
+    unknown = [item["item_id"] for item in answer["items"] if not item["known"]]
+    if unknown:
+        console.note(f"not in training, the user or the item, so by biases alone: {', '.join(unknown)}")
