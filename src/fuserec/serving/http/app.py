@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Discriminator, Tag
 
 from fuserec import __version__
+from fuserec.data.recommendations import Recommendations
 from fuserec.errors import OptionError
 from fuserec.serving.http import bodies
 from fuserec.serving.http.problems import add_handlers
@@ -61,6 +62,12 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     async def work(done: Callable[..., T], *arguments: Any, **options: Any) -> T:
         return await to_thread.run_sync(partial(done, *arguments, **options), limiter=limiter)
 
+    async def closing(request: Request) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await request.close()  # files of a form
+
     app = FastAPI(
         title="fuserec",
         version=__version__,
@@ -72,8 +79,8 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     )
     add_handlers(app)
     app.add_middleware(Traffic, metrics=metrics, upload_bytes=int(4e6 + 2e6 * service.media.limits.megabytes))
-    reading, searching = [Depends(gate.read)], [Depends(gate.search)]
-    writing, changing = [Depends(gate.write)], [Depends(gate.change)]
+    reading, searching = [Depends(gate.read)], [Depends(gate.search), Depends(closing)]
+    writing, changing = [Depends(gate.write)], [Depends(gate.change), Depends(closing)]
 
     @app.get("/v1/users/{user_id:path}/recommendations", dependencies=reading, response_model=bodies.RecommendedItems)
     async def recommendations(
@@ -84,9 +91,10 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         exclude: Annotated[list[str], Query(description="item ids, one each time", max_length=1000)] = [],  # noqa: B006
     ) -> Response:
         """The items that a user has not seen and will like; somebody nobody knows gets what is popular."""
-        answer = service.kept(user_id, k, explain, diversity, exclude) or await work(
-            service.recommend, checked_id(user_id), k, explain=explain, diversity=diversity, exclude=exclude
-        )
+        answer = service.kept(user_id, k, explain, diversity, exclude)
+        if answer is None:
+            options = {"explain": explain, "diversity": diversity, "exclude": exclude}
+            answer = await work(service.recommend, checked_id(user_id), k, **options)
         return Response(answer.json, media_type="application/json")
 
     @app.post("/v1/recommendations", dependencies=reading, response_model=bodies.RecommendedItems)
@@ -112,7 +120,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         """The items that fit a text, a picture, a sound or a video, across modalities."""
         asked = await search_of(request)
 
-        def run() -> Any:
+        def found() -> Recommendations:
             with ExitStack() as stack:
                 query: dict[str, str | FilePath] = {} if asked.text is None else {"text": asked.text}
                 for modality, (file, name) in asked.media.items():
@@ -121,7 +129,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
                     raise OptionError("nothing to search for; give text, image, audio or video")
                 return service.search(query, asked.k, by=asked.by)
 
-        return bodies.FoundItems(**(await work(run)).to_dict())
+        return bodies.FoundItems(**(await work(found)).to_dict())
 
     @app.post("/v1/interactions", dependencies=writing)
     async def interactions(body: Annotated[EITHER, EVENTS]) -> bodies.Accepted:

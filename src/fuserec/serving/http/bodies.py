@@ -7,7 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 K = Annotated[int, Field(ge=1, le=1000, description="how many items")]
 Diversity = Annotated[float | None, Field(ge=0.0, lt=1.0, description="how much it counts that items are unlike")]
-ITEM = {"item_id": "item-7", "score": 0.031, "title": "Silver birch lantern", "why": {"photo": 0.7, "community": 0.3}}
+ITEM: Any = {
+    "item_id": "item-7",
+    "score": 0.031,
+    "title": "Silver birch lantern",
+    "why": {"photo": 0.7, "community": 0.3},
+}
 
 
 class Body(BaseModel):
