@@ -24,6 +24,6 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pretrained,words,multimodal,tune,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pretrained,words,multimodal,tune,serve,redis,mongo,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps musicnn==0.1.0  # its old pins of numpy and tensorflow are not needed
 	touch $(INSTALLED)

@@ -27,14 +27,18 @@ def upload(service, column, row):
 
 
 @pytest.fixture
-def planted(store, tmp_path):
+def planted(tmp_path):
     """Makes a service of a named model of the checkerboard: users and items are even or odd."""
 
     def made(name, **options):
         save_model(make("recommender", name, options).fit(fuse(checkerboard())), tmp_path / name)
-        return Service(tmp_path / name, store, MediaFolder(tmp_path / "media"))
+        stores.append(open_store(f"sqlite:///{tmp_path}/planted.sqlite"))
+        return Service(tmp_path / name, stores[-1], MediaFolder(tmp_path / "media"))
 
-    return made
+    stores = []
+    yield made
+    for store in stores:
+        store.close()
 
 
 def test_a_known_user_without_events_gets_what_the_model_recommends(service):
@@ -183,9 +187,9 @@ def test_an_item_that_does_not_fit_is_refused_and_nothing_is_kept(service, texts
     assert not service.store.items()
 
 
-def test_media_beyond_the_limits_or_broken_are_refused_and_names_cannot_leave_the_folder(shop_model, store, tmp_path):
+def test_media_beyond_the_limits_or_broken_are_refused_and_names_cannot_leave_the_folder(service, tmp_path):
     folder = MediaFolder(tmp_path / "media", Limits(megabytes=0.5, pixels=10_000, seconds=1.0))
-    service = Service(shop_model, store, folder)
+    service = Service(service.folder, service.store, folder)
     picture, _ = upload(service, "photo", 3)
     kept = folder.keep(picture, "../../../etc/cron.d/x.png", "image")
     assert (folder.root / kept).read_bytes() == picture.getvalue()
@@ -199,7 +203,7 @@ def test_media_beyond_the_limits_or_broken_are_refused_and_names_cannot_leave_th
     short = MediaFolder(tmp_path / "media", Limits(seconds=0.01))
     with pytest.raises(MediaError, match="longer"):
         short.keep(*upload(service, "jingle", 3), "audio")
-    assert not store.items() and len([path for path in folder.root.rglob("*") if path.is_file()]) == 1
+    assert not service.store.items() and len([path for path in folder.root.rglob("*") if path.is_file()]) == 1
 
 
 def test_given_vectors_are_given_for_new_items_too(planted):
@@ -246,7 +250,8 @@ def test_errors_of_a_search_do_not_tell_paths(service, tmp_path):
     assert "secret-place" not in str(caught.value) and "the uploaded file" in str(caught.value)
 
 
-def test_a_store_that_was_closed_and_opened_has_everything(service, store_address):
+def test_a_store_that_was_closed_and_opened_has_everything(service, store, store_address):
+    service = Service(service.folder, store, service.media)
     service.add_events([event("new", "item-4")])
     listed = service.recommend("new", 5).items.ids
     service.close()

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fuserec.cli import answers, commands, experiments  # noqa: F401  they add their commands to the application
+from fuserec.cli import answers, commands, experiments, serving  # noqa: F401  they add their commands to the application
 from fuserec.cli.options import app
 from fuserec.errors import FuserecError, OptionError
 

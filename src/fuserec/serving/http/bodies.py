@@ -1,0 +1,153 @@
+"""What goes over the wire, with examples. Field names stay as they are."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+K = Annotated[int, Field(ge=1, le=1000, description="how many items")]
+Diversity = Annotated[float | None, Field(ge=0.0, lt=1.0, description="how much it counts that items are unlike")]
+ITEM: Any = {
+    "item_id": "item-7",
+    "score": 0.031,
+    "title": "Silver birch lantern",
+    "why": {"photo": 0.7, "community": 0.3},
+}
+
+
+class Body(BaseModel):
+    """A body: fields that are not known are an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EventBody(Body):
+    """What a user did with an item."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"event_id": "e-1", "user_id": "user-7", "item_id": "item-3", "kind": "like"}},
+    )
+    user_id: Id
+    item_id: Id
+    event_id: Id | None = Field(None, description="sent again with the same id, it counts once; default: a new id")
+    time: Annotated[int, Field(ge=0, lt=100_000_000_000)] | None = Field(None, description="unix seconds; default: now")
+    kind: str = Field("", max_length=64, description="view, like, purchase, ...; dislike and hide speak against it")
+    value: float | None = Field(None, allow_inf_nan=False, description="a rating or a duration, on your scale")
+
+
+class EventsBody(Body):
+    """Several events, committed all or none."""
+
+    events: list[EventBody] = Field(min_length=1, max_length=1000)
+
+
+class SessionBody(Body):
+    """What somebody without an account did."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"items": ["item-3", "item-9"], "k": 5}})
+    items: list[Id] = Field(max_length=1000, description="the oldest first")
+    k: K = 10
+    explain: bool = False
+    diversity: Diversity = None
+    exclude: list[Id] = Field([], max_length=1000)
+
+
+class SearchBody(Body):
+    """Words to search by; a picture, a sound or a video is uploaded as multipart/form-data."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"text": "a blue wooden kite", "k": 5, "by": "photo"}}
+    )
+    text: str = Field(min_length=1, max_length=10_000)
+    k: K = 10
+    by: str | None = Field(None, description="look at this column only")
+
+
+class ItemBody(Body):
+    """An item of texts and vectors; media are uploaded as multipart/form-data."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"columns": {"title": "A red paper kite"}, "vectors": {}}}
+    )
+    columns: dict[str, Annotated[str, Field(max_length=100_000)]] = Field({}, description="text column → text")
+    vectors: dict[str, list[Annotated[float, Field(allow_inf_nan=False)]]] = Field(
+        {}, description="name → numbers, where training was given vectors"
+    )
+
+
+class NewItemBody(ItemBody):
+    """The same with the id of a new item."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"item_id": "kite-9", "columns": {"title": "A red paper kite"}, "vectors": {}}},
+    )
+    item_id: Id
+
+
+class Listed(BaseModel):
+    """One item of a list. score: only the order within a list means something. why: what spoke for it → its share."""
+
+    model_config = ConfigDict(json_schema_extra={"example": ITEM})
+    item_id: str
+    score: float
+    title: str
+    why: dict[str, float]
+
+
+class FoundItems(BaseModel):
+    """A list for a question, best first."""
+
+    query: dict[str, Any]
+    items: list[Listed]
+
+
+class RecommendedItems(FoundItems):
+    """The same, with what it follows from.
+
+    basis: `history` (what the user did, up to now), `training` (what was known in training) or `popularity`
+    """
+
+    basis: str
+    unknown_items: list[str]
+
+
+class Accepted(BaseModel):
+    """What became of events, in their order, once all are committed."""
+
+    event_ids: list[str]
+    new: list[bool] = Field(description="false: an event with this id was there already")
+    unknown_items: list[str] = Field(description="kept, but of no effect until a model knows them")
+
+
+class ItemAnswer(BaseModel):
+    """An item as it was stored. columns: column → text, or the name of the stored file."""
+
+    item_id: str
+    columns: dict[str, str]
+
+
+class Health(BaseModel):
+    """Whether the server is alive, or ready."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). type: stays the same for the same cause."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "urn:fuserec:unknown-id",
+                "title": "There is no such user, item or key",
+                "status": 404,
+                "detail": "unknown item 'item-77' among 300 items; did you mean 'item-7'?",
+            }
+        }
+    )
+    type: str
+    title: str
+    status: int
+    detail: str

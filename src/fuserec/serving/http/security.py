@@ -1,0 +1,100 @@
+"""Who may ask, and how often."""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.exceptions import HTTPException
+
+from fuserec.errors import OptionError
+from fuserec.serving.keys import checked_key
+from fuserec.serving.stores.store import Key, Store
+
+BELIEVED = 5.0  # seconds for which a key that was checked is not looked up again
+MOST_BELIEVED = 10_000
+bearer = HTTPBearer(auto_error=False, description="An API key: fuserec keys add --scope write")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """read_keys: whether reading needs a key too. rate, heavy_rate: `"1000/second"`, of all requests of a key (or of an
+    address without one), and of those that decode media or change items.
+    """
+
+    read_keys: bool = False
+    rate: str = "1000/second"
+    heavy_rate: str = "20/second"
+
+
+class Gate:
+    """Lets a request in, or raises 401, 403 or 429."""
+
+    def __init__(self, store: Store, rules: Rules) -> None:
+        self.store, self.rules = store, rules
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        try:
+            self._rates = {False: parse(rules.rate), True: parse(rules.heavy_rate)}
+        except ValueError as error:
+            raise OptionError(f"rate: {error}; expected COUNT/second, COUNT/minute or COUNT/hour") from None
+        self._believed: dict[str, tuple[float, Key | None]] = {}
+
+    async def read(self, request: Request, given: Bearer) -> None:
+        """Reading needs a key where the rules say so."""
+        await self._check(request, given, "read", needed=self.rules.read_keys)
+
+    async def search(self, request: Request, given: Bearer) -> None:
+        """Reading that may decode media."""
+        await self._check(request, given, "read", needed=self.rules.read_keys, heavy=True)
+
+    async def write(self, request: Request, given: Bearer) -> None:
+        """Writing always needs a key."""
+        await self._check(request, given, "write")
+
+    async def change(self, request: Request, given: Bearer) -> None:
+        """Writing that may decode media or load a model."""
+        await self._check(request, given, "write", heavy=True)
+
+    async def _check(
+        self,
+        request: Request,
+        given: HTTPAuthorizationCredentials | None,
+        scope: str,
+        *,
+        needed: bool = True,
+        heavy: bool = False,
+    ) -> None:
+        key = await self._key(given.credentials) if given else None
+        client = request.client.host if request.client else ""
+        self._limit(key.key_id if key else client, heavy)
+        if given and not key or needed and not key:
+            told = "the API key is not known" if given else "send an API key: Authorization: Bearer fuserec_..."
+            raise HTTPException(401, told, {"WWW-Authenticate": "Bearer"})
+        if key:
+            request.scope["key_id"] = key.key_id
+            if scope not in key.scopes:
+                raise HTTPException(403, f"the key {key.key_id} has no scope {scope!r}")
+
+    async def _key(self, secret: str) -> Key | None:
+        now = time.monotonic()
+        checked, key = self._believed.get(secret, (-BELIEVED, None))
+        if now - checked >= BELIEVED:
+            key = await run_in_threadpool(checked_key, self.store, secret)
+            if len(self._believed) >= MOST_BELIEVED:
+                self._believed.clear()
+            if key:  # a wrong one is checked again each time: it must not fill the memory
+                self._believed[secret] = now, key
+        return key
+
+    def _limit(self, who: str, heavy: bool) -> None:
+        rate = self._rates[heavy]
+        if not self._limiter.hit(rate, "heavy" if heavy else "all", who):
+            reset = self._limiter.get_window_stats(rate, "heavy" if heavy else "all", who).reset_time
+            wait = max(1, round(reset - time.time()))
+            raise HTTPException(429, f"more than {rate}", {"Retry-After": str(wait)})

@@ -1,0 +1,141 @@
+"""The store in Redis: one stream of events, a list a user, hashes of items and keys."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Self
+
+from fuserec.errors import DataError, MissingExtraError, StoreError
+from fuserec.serving.stores.records import event_of, item_dict, item_of, key_dict, key_of
+from fuserec.serving.stores.store import Event, Key, Store, StoredItem, without_password
+
+log = logging.getLogger("fuserec.serving")
+PAGE = 1_000  # events read at a time
+# KEYS: known ids, stream. ARGV: for each event its id, the list of its user, its JSON. A script is atomic.
+ADD = """
+local new = {}
+for place = 1, #ARGV, 3 do
+    local added = redis.call('SADD', KEYS[1], ARGV[place])
+    if added == 1 then
+        redis.call('XADD', KEYS[2], '*', 'event', ARGV[place + 2])
+        redis.call('RPUSH', ARGV[place + 1], ARGV[place + 2])
+    end
+    new[#new + 1] = added
+end
+return new
+"""
+
+
+class RedisStore(Store):
+    """Redis 6 or newer, which has to write to disk itself: `appendonly yes`, and `appendfsync always` to lose nothing.
+
+    fuserec:events          stream, field `event`: JSON
+    fuserec:event-ids       set of event ids
+    fuserec:history:USER    list of the user's events as JSON
+    fuserec:items           hash, item id → JSON
+    fuserec:keys            hash, key id → JSON
+    """
+
+    kind = "redis"
+
+    def __init__(self, address: str) -> None:
+        try:
+            import redis
+        except ImportError:
+            raise MissingExtraError("redis is not installed; pip install 'fuserec[redis]'") from None
+        self._told, self._error = without_password(address), redis.RedisError
+        with self._errors():
+            try:
+                self._redis: Any = redis.Redis.from_url(address, decode_responses=True, socket_timeout=30)
+            except ValueError as error:
+                raise StoreError(f"store {self._told}: {error}") from None
+            self._add = self._redis.register_script(ADD)
+            self.ping()
+            if self._redis.info("persistence").get("aof_enabled") == 0:
+                log.warning(
+                    "store %s keeps events in memory only; start redis-server with --appendonly yes", self._told
+                )
+
+    @classmethod
+    def open(cls, address: str) -> Self:
+        """`redis://localhost:6379/0` → the store."""
+        return cls(address)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise StoreError(f"store {self._told}: {error}") from error
+        except UnicodeEncodeError as error:
+            raise DataError(f"a text that is not valid Unicode cannot be stored ({error.reason})") from error
+
+    def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """Commit events in one script → for each, whether it is new."""
+        told = [(e.event_id, f"fuserec:history:{e.user_id}", json.dumps(asdict(e))) for e in events]
+        with self._errors():
+            new = self._add(["fuserec:event-ids", "fuserec:events"], [part for parts in told for part in parts])
+        return [bool(added) for added in new]
+
+    def history(self, user_id: str) -> list[Event]:
+        """User id → the events of that user, the oldest first."""
+        with self._errors():
+            found = self._redis.lrange(f"fuserec:history:{user_id}", 0, -1)
+        return sorted((event_of(json.loads(event)) for event in found), key=lambda event: event.time)
+
+    def events(self) -> Iterator[Event]:
+        """Every event, as they came, read page by page."""
+        last = "-"
+        while True:
+            with self._errors():
+                page = self._redis.xrange("fuserec:events", last, "+", count=PAGE)
+            yield from (event_of(json.loads(fields["event"])) for _, fields in page)
+            if len(page) < PAGE:
+                return
+            last = f"({page[-1][0]}"
+
+    def put_item(self, item: StoredItem) -> None:
+        """Keep an item."""
+        self._put("fuserec:items", item.item_id, item_dict(item))
+
+    def items(self) -> list[StoredItem]:
+        """Every item kept, as they were added."""
+        return sorted(map(item_of, self._all("fuserec:items")), key=lambda item: (item.added, item.item_id))
+
+    def put_key(self, key: Key) -> None:
+        """Keep a key."""
+        self._put("fuserec:keys", key.key_id, key_dict(key))
+
+    def key(self, key_id: str) -> Key | None:
+        """Key id → the key, or None."""
+        with self._errors():
+            found = self._redis.hget("fuserec:keys", key_id)
+        return key_of(json.loads(found)) if found else None
+
+    def keys(self) -> list[Key]:
+        """Every key, by when it was made."""
+        return sorted(map(key_of, self._all("fuserec:keys")), key=lambda key: (key.created, key.key_id))
+
+    def remove_key(self, key_id: str) -> bool:
+        """Forget a key → whether there was one."""
+        with self._errors():
+            return bool(self._redis.hdel("fuserec:keys", key_id))
+
+    def _put(self, name: str, field: str, told: dict[str, Any]) -> None:
+        with self._errors():
+            self._redis.hset(name, field, json.dumps(told))
+
+    def _all(self, name: str) -> list[Any]:
+        with self._errors():
+            return [json.loads(told) for told in self._redis.hvals(name)]
+
+    def ping(self) -> None:
+        """Raise `StoreError` where the server does not answer."""
+        with self._errors():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()

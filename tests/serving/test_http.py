@@ -1,0 +1,290 @@
+"""The service over HTTP: what is answered, what is refused, and how."""
+
+import io
+import json
+import logging
+
+import pytest
+from starlette.testclient import TestClient
+
+from fuserec.errors import StoreError
+from fuserec.serving.http import security
+from fuserec.serving.http.app import make_app
+from fuserec.serving.http.security import Rules
+from fuserec.serving.http.traffic import JsonLines
+from fuserec.serving.keys import add_key, revoke_key
+
+LOOSE = {"rate": "100000/second", "heavy_rate": "100000/second"}
+
+
+@pytest.fixture
+def client(service):
+    with TestClient(make_app(service, Rules(**LOOSE)), raise_server_exceptions=False) as made:
+        made.headers["Authorization"] = f"Bearer {add_key(service.store, ['read', 'write'])[0]}"
+        yield made
+
+
+def picture(service, row=7):
+    catalog = service.loaded.base.catalog_
+    return catalog.path("photo", row).read_bytes()
+
+
+def is_problem(answer, status, kind, word=""):
+    told = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, told["status"], told["type"]) == (status, status, f"urn:fuserec:{kind}"), told
+    assert set(told) - {"errors"} == {"type", "title", "status", "detail"} and word in told["detail"]
+    return True
+
+
+def test_recommendations_have_the_documented_fields(client, service):
+    answer = client.get("/v1/users/user-1/recommendations", params={"k": 3, "explain": True})
+    told = answer.json()
+    assert answer.status_code == 200 and set(told) == {"query", "items", "basis", "unknown_items"}
+    assert [set(item) for item in told["items"]] == [{"item_id", "score", "title", "why"}] * 3
+    assert all(abs(sum(item["why"].values()) - 1) < 0.02 for item in told["items"])
+    exclude = [item["item_id"] for item in told["items"][:2]]
+    again = client.get("/v1/users/user-1/recommendations", params={"k": 3, "exclude": exclude}).json()
+    assert again["items"][0]["item_id"] == told["items"][2]["item_id"] and again["items"][0]["why"] == {}
+    diverse = client.get("/v1/users/user-1/recommendations", params={"k": 8, "diversity": 0.9}).json()
+    plain = client.get("/v1/users/user-1/recommendations", params={"k": 8}).json()
+    assert [item["item_id"] for item in diverse["items"]] != [item["item_id"] for item in plain["items"]]
+    assert client.get("/v1/users/a/b%20ü%2F/recommendations").json()["query"]["user"] == "a/b ü/"
+
+
+def test_an_event_changes_the_next_recommendation_and_counts_once(client):
+    def ids():
+        return [item["item_id"] for item in client.get("/v1/users/new/recommendations").json()["items"]]
+
+    before = ids()
+    event = {"event_id": "e-1", "user_id": "new", "item_id": before[0], "kind": "like"}
+    answer = client.post("/v1/interactions", json=event)
+    assert answer.status_code == 200
+    assert answer.json() == {"event_ids": ["e-1"], "new": [True], "unknown_items": []}
+    after = ids()
+    assert before[0] not in after and after != before[1:] + after[-1:]
+    assert client.post("/v1/interactions", json=event).json()["new"] == [False]
+    many = {"events": [{"user_id": "new", "item_id": "not-there"}, {"user_id": "new", "item_id": after[0], "time": 5}]}
+    told = client.post("/v1/interactions", json=many).json()
+    assert told["new"] == [True, True] and told["unknown_items"] == ["not-there"] and len(set(told["event_ids"])) == 2
+
+
+def test_sessions_and_similar_items(client, service):
+    first, second = service.loaded.base.catalog_.ids[:2]
+    told = client.post("/v1/recommendations", json={"items": [first, "?"], "k": 4}).json()
+    assert len(told["items"]) == 4 and told["basis"] == "history" and told["unknown_items"] == ["?"]
+    by_photo = client.get(f"/v1/items/{first}/similar", params={"by": "photo", "k": 2}).json()
+    assert by_photo["items"][0]["item_id"] == service.similar(first, 1, by="photo").ids[0]
+    assert is_problem(client.get(f"/v1/items/{first}/similar", params={"by": "foto"}), 422, "option", "did you mean")
+    assert is_problem(client.get("/v1/items/itm-1/similar"), 404, "unknown-id", "did you mean")
+
+
+def test_search_by_text_and_by_an_uploaded_picture(client, service):
+    title = service.loaded.base.catalog_.title(7)
+    told = client.post("/v1/search", json={"text": title, "k": 3, "by": "title"}).json()
+    assert told["query"] == {"text": title, "by": "title", "k": 3} and told["items"][0]["title"] == title
+    files = {"image": ("../../x.png", picture(service))}
+    answer = client.post("/v1/search", files=files, data={"k": "3", "by": "photo"})
+    assert answer.json()["items"][0]["item_id"] == service.loaded.base.catalog_.ids[7], answer.text
+    assert answer.json()["query"] == {"image": "uploaded", "by": "photo", "k": 3}
+    broken = client.post("/v1/search", files={"image": ("x.png", picture(service)[:300])})
+    assert is_problem(broken, 422, "media") and "/tmp" not in broken.text
+    assert is_problem(client.post("/v1/search", files={"x": b"1"}), 422, "request", "expected text, k and by")
+    assert is_problem(client.post("/v1/search", files={"image": b"1"}, data={"k": "no"}), 422, "request", "body.k")
+    assert is_problem(client.post("/v1/search", content=b"x", headers={"content-type": "text/plain"}), 415, "request")
+    no_url = client.post("/v1/search", json={"image": "http://169.254.169.254/"})
+    assert is_problem(no_url, 422, "request")
+
+
+def test_a_new_item_is_recommended_found_replaced_and_removed(client, service):
+    catalog = service.loaded.base.catalog_
+    title = catalog.title(7)
+    form = {"item_id": "new", "title": title}
+    answer = client.post("/v1/items", data=form, files={"photo": ("kite.png", picture(service))})
+    assert answer.status_code == 201 and answer.json()["columns"]["title"] == title, answer.text
+    assert answer.json()["columns"]["photo"].endswith(".png") and "media" not in answer.json()["columns"]["photo"]
+
+    def shown():
+        similar = client.get(f"/v1/items/{catalog.ids[7]}/similar", params={"by": "photo", "k": 3}).json()["items"]
+        session = client.post("/v1/recommendations", json={"items": [catalog.ids[7]], "k": 5}).json()["items"]
+        found = client.post("/v1/search", json={"text": title, "k": 3, "by": "title"}).json()["items"]
+        return all("new" in [item["item_id"] for item in items] for items in (similar, session, found))
+
+    assert shown()
+    assert is_problem(client.post("/v1/items", json={"item_id": "new", "columns": {"title": title}}), 409, "conflict")
+    assert client.put("/v1/items/new", json={"columns": {"title": catalog.title(8)}}).status_code == 200
+    assert not shown()
+    assert client.put("/v1/items/new", data={"title": title}, files={"photo": picture(service)}).status_code == 200
+    assert shown()
+    assert client.delete("/v1/items/new").status_code == 204
+    assert not shown() and is_problem(client.delete("/v1/items/new"), 404, "unknown-id", "removed")
+    assert is_problem(client.put(f"/v1/items/{catalog.ids[3]}", json={"columns": {"title": "x"}}), 409, "conflict")
+    assert is_problem(client.post("/v1/items", json={"item_id": "b", "columns": {}}), 422, "data", "no column")
+    twice = client.post("/v1/items", files=[("photo", b"1"), ("photo", b"2")], data={"item_id": "b"})
+    assert is_problem(twice, 422, "request", "more than once")
+    assert is_problem(
+        client.post("/v1/items", data={"item_id": "b", "vectors": "["}, files={"photo": b"1"}), 422, "request"
+    )
+
+
+def test_writing_needs_a_key_with_the_scope_and_reading_where_the_rules_say_so(service, monkeypatch):
+    monkeypatch.setattr(security, "BELIEVED", 0.0)
+    app = make_app(service, Rules(read_keys=True, **LOOSE))
+    reader, key = add_key(service.store, ["read"])
+    writer, _ = add_key(service.store, ["write"])
+    event = {"user_id": "u", "item_id": "i"}
+
+    def using(secret):
+        return {"Authorization": f"Bearer {secret}"} if secret else {}
+
+    with TestClient(app) as client:
+        writes = [("POST", "/v1/interactions", event), ("POST", "/v1/items", {}), ("PUT", "/v1/items/x", {})]
+        writes += [("DELETE", "/v1/items/x", None), ("POST", "/v1/model/reload", None)]
+        for method, path, body in writes:
+            assert is_problem(client.request(method, path, json=body), 401, "key"), path
+            assert is_problem(client.request(method, path, json=body, headers=using(reader)), 403, "key", "no scope")
+        for path in ("/v1/users/u/recommendations", "/v1/items/i/similar", "/v1/model", "/metrics"):
+            answer = client.get(path)
+            assert is_problem(answer, 401, "key") and answer.headers["www-authenticate"] == "Bearer"
+            assert is_problem(client.get(path, headers=using(writer)), 403, "key")
+        assert client.get("/v1/model", headers=using(reader)).status_code == 200
+        assert is_problem(client.get("/v1/model", headers=using(reader[:-1])), 401, "key", "not known")
+        revoke_key(service.store, key.key_id)
+        assert is_problem(client.get("/v1/model", headers=using(reader)), 401, "key")
+        assert client.get("/healthz").json() == {"status": "alive"}
+    assert not list(service.store.__class__.open(f"sqlite:///{service.store._path}").events())
+
+
+def test_a_key_has_its_rate_and_so_has_an_address(service):
+    secret, _ = add_key(service.store, ["read"])
+    with TestClient(make_app(service, Rules(rate="3/hour", heavy_rate="1/hour"))) as client:
+        assert [client.get("/v1/model").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+        answer = client.get("/v1/model")
+        assert is_problem(answer, 429, "rate", "3 per 1 hour") and 0 < int(answer.headers["retry-after"]) <= 3600
+        mine = {"Authorization": f"Bearer {secret}"}
+        assert client.get("/v1/model", headers=mine).status_code == 200
+        assert client.post("/v1/search", json={"text": "x"}, headers=mine).status_code == 422
+        assert client.post("/v1/search", json={"text": "x"}, headers=mine).status_code == 429
+
+
+def test_bodies_beyond_the_limit_are_refused_also_without_a_length(client, service):
+    def endless():
+        for _ in range(60):
+            yield b"x" * 100_000
+
+    large = {"content": endless(), "headers": {"content-type": "application/json"}}
+    assert is_problem(client.post("/v1/interactions", **large), 413, "too-large", "2,000,000 bytes")
+    assert is_problem(client.post("/v1/interactions", content=b"x" * 3_000_000), 413, "too-large")
+    service.media.limits = type(service.media.limits)(megabytes=0.1)
+    told = client.post("/v1/items", data={"item_id": "b"}, files={"photo": ("x.png", io.BytesIO(b"x" * 200_000))})
+    assert is_problem(told, 422, "media", "0.1 MB")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/users/u/recommendations?k=0", None),
+        ("GET", "/v1/users/u/recommendations?k=1001", None),
+        ("GET", "/v1/users/u/recommendations?diversity=1", None),
+        ("GET", "/v1/users/u/recommendations?diversity=nan", None),
+        ("GET", f"/v1/users/{'u' * 300}/recommendations", None),
+        ("POST", "/v1/recommendations", {"items": "item-1"}),
+        ("POST", "/v1/recommendations", {"items": [], "kk": 1}),
+        ("POST", "/v1/interactions", {"user_id": "", "item_id": "i"}),
+        ("POST", "/v1/interactions", {"user_id": "u"}),
+        ("POST", "/v1/interactions", {"user_id": "u", "item_id": "i", "time": 1_700_000_000_000}),
+        ("POST", "/v1/interactions", {"events": []}),
+        ("POST", "/v1/interactions", [1]),
+        ("POST", "/v1/search", {"text": ""}),
+        ("POST", "/v1/items", {"columns": {"title": "x"}}),
+        ("POST", "/v1/items", {"item_id": "x", "columns": {"title": 3}}),
+    ],
+)
+def test_what_is_not_as_documented_is_told(client, method, path, body):
+    assert is_problem(client.request(method, path, json=body), 422, "request")
+
+
+def test_other_addresses_and_damaged_json_are_problems_too(client):
+    assert is_problem(client.get("/nothing"), 404, "request")
+    assert is_problem(client.delete("/v1/model"), 405, "request")
+    answer = client.post("/v1/interactions", content=b'{"user_id": ', headers={"content-type": "application/json"})
+    assert is_problem(answer, 422, "request")
+    surrogate = b'{"user_id": "\\ud800", "item_id": "i"}'
+    answer = client.post("/v1/interactions", content=surrogate, headers={"content-type": "application/json"})
+    assert is_problem(answer, 422, "request")
+    assert client.get("/docs").status_code == 404
+
+
+def test_every_answer_has_an_id_and_headers_that_protect(client):
+    answer = client.get("/v1/model", headers={"X-Request-ID": "shop-17"})
+    assert answer.headers["x-request-id"] == "shop-17"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
+    forged = client.get("/nothing", headers={"X-Request-ID": "a b"}).headers["x-request-id"]
+    assert forged != "a b" and len(forged) == 32
+
+
+def test_a_failure_is_told_without_its_reason_and_logged_with_it(client, service, monkeypatch, caplog):
+    def broken(*arguments, **options):
+        raise RuntimeError("inner secret")
+
+    monkeypatch.setattr(service, "recommend", broken)
+    answer = client.get("/v1/users/u/recommendations")
+    assert is_problem(answer, 500, "internal", answer.headers["x-request-id"]) and "inner" not in answer.text
+    assert "inner secret" in caplog.text and answer.headers["x-request-id"] in caplog.text
+
+    def down(*arguments):
+        raise StoreError("the store is down")
+
+    monkeypatch.setattr(service.store, "ping", down)
+    monkeypatch.setattr(service.store, "add_events", down)
+    assert is_problem(client.get("/readyz"), 503, "store") and client.get("/healthz").status_code == 200
+    assert is_problem(client.post("/v1/interactions", json={"user_id": "u", "item_id": "i"}), 503, "store")
+
+
+def test_the_log_has_a_line_a_request_and_no_secret(client, caplog):
+    secret = client.headers["authorization"].removeprefix("Bearer ")
+    with caplog.at_level(logging.INFO, "fuserec"):
+        client.get("/v1/users/somebody/recommendations", params={"exclude": "private"})
+        client.get("/v1/model", headers={"Authorization": f"Bearer {secret}x"})
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "fuserec.access"]
+    assert [(line["route"], line["status"]) for line in lines] == [
+        ("/v1/users/{user_id:path}/recommendations", 200),
+        ("/v1/model", 401),
+    ]
+    assert lines[0]["key"] == secret.split("_")[1] and lines[0]["request_id"] and lines[0]["ms"] > 0
+    whole = json.dumps(lines)
+    assert not any(word in whole for word in (secret.split("_", 2)[2], "somebody", "private"))
+
+
+def test_metrics_count_by_route(client):
+    client.get("/v1/users/u/recommendations")
+    client.get("/v1/users/v/recommendations")
+    client.post("/v1/interactions", json={"user_id": "u", "item_id": "i"})
+    text = client.get("/metrics").text
+    assert (
+        'fuserec_requests_total{method="GET",route="/v1/users/{user_id:path}/recommendations",status="200"} 2.0' in text
+    )
+    assert "fuserec_events_total 1.0" in text and "fuserec_items 40.0" in text
+
+
+def test_the_model_says_what_it_can_and_is_reloaded(client, service):
+    told = client.get("/v1/model").json()
+    assert told["name"] == "ContentWalk" and told["folds_events"] and told["takes_items"]
+    assert told["columns"]["photo"] == "image" and told["about"] == {"dataset": "toyshop"}
+    again = client.post("/v1/model/reload").json()
+    assert again["loaded"] > told["loaded"] and {**again, "loaded": 0} == {**told, "loaded": 0}
+
+
+def test_the_openapi_document_names_every_address_with_examples(client):
+    told = client.get("/openapi.json").json()
+    assert set(told["paths"]) == {
+        "/v1/users/{user_id}/recommendations", "/v1/recommendations", "/v1/items/{item_id}/similar", "/v1/search",
+        "/v1/interactions", "/v1/items", "/v1/items/{item_id}", "/v1/model", "/v1/model/reload",
+        "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+    text = json.dumps(told)
+    assert "a blue wooden kite" in text and "HTTPValidationError" not in text
+    search = told["paths"]["/v1/search"]["post"]["requestBody"]["content"]
+    assert set(search) == {"application/json", "multipart/form-data"}
+    assert told["paths"]["/v1/items"]["post"]["security"]
