@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.planted import checkerboard
 
 from fuserec import make
 from fuserec.data.catalog import Catalog, Column
@@ -14,6 +13,7 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import OptionError, UnknownIdError
 from fuserec.interest import aspects_of, interest_profile
+from tests.planted import checkerboard
 
 N = 200
 
@@ -25,7 +25,10 @@ def library():
     genre, color = np.arange(N) % 4, np.arange(N) // 4 % 4
     genres = [("crime", "fantasy", "romance", "travel")[one] for one in genre]
     words = rng.choice(["ship", "house", "winter", "letter", "train"], (N, 12))
-    plots = [f"{' '.join(own)} {'detective murder' if one == 'crime' else 'journey'}" for own, one in zip(words, genres, strict=True)]
+    plots = [
+        f"{' '.join(own)} {'detective murder' if one == 'crime' else 'journey'}"
+        for own, one in zip(words, genres, strict=True)
+    ]
     columns = {
         "genre": Column("genre", "text", tuple(f"{one}, book" if row % 3 else one for row, one in enumerate(genres))),
         "plot": Column("plot", "text", tuple(plots)),

@@ -15,7 +15,15 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.multi_interest import squashed
-from fuserec.recommenders.windows import gap_buckets, hold_out_last, principal, trimmed, two_views, augmentations, windows_of
+from fuserec.recommenders.windows import (
+    augmentations,
+    gap_buckets,
+    hold_out_last,
+    principal,
+    trimmed,
+    two_views,
+    windows_of,
+)
 
 NAMES = ("SASRec", "GRU4Rec", "MultiInterest")
 QUICK = {"dim": 16, "epochs": 6, "learning_rate": 0.02, "batch": 8}
@@ -55,7 +63,9 @@ def test_what_comes_next_is_learned_from_order(name, options, circle):
     assert model.recommend(items=["i3", "i4", "i5"], k=1).ids == ["i6"] and shuffled != ["i6"]
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), ROUTING, ("MultiInterest", {"half_life": 2.0})])
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in NAMES), ROUTING, ("MultiInterest", {"half_life": 2.0})]
+)
 def test_a_place_knows_nothing_of_later_ones_nor_of_padding(name, options):
     model = made(name, length=9, **options)
     weights = {key: torch.from_numpy(value) for key, value in model.network(np.random.default_rng(0)).items()}
@@ -234,7 +244,8 @@ def test_diversity_mixes_clusters(shop):
 
 def test_older_items_fade():
     model = made("MultiInterest", length=3, half_life=2.0, interests=1)
-    weights = {key: torch.zeros_like(torch.from_numpy(value)) for key, value in model.network(np.random.default_rng(0)).items()}  # fmt: skip
+    network = model.network(np.random.default_rng(0))
+    weights = {key: torch.zeros(value.shape) for key, value in network.items()}
     inputs = torch.eye(16)[:3][None]
     state = model.read(weights, inputs, torch.ones((1, 3), dtype=torch.bool), torch.tensor([[0.0, 2.0, 4.0]]), None)
     np.testing.assert_allclose(state[0, -1, 0, :3].numpy(), np.array([0.25, 0.5, 1.0]) / 1.75, atol=1e-6)
@@ -255,7 +266,11 @@ def test_gaps_views_and_what_is_held_out(shop):
     assert cut.tolist() == [[NOTHING, 3], [1, 2]]
     histories = np.array([[NOTHING, 1, 2, 3, 4]] * 3)
     one, other = two_views(histories, augmentations(("SequenceCrop", "SequenceMask")), np.random.default_rng(0))
-    assert one.shape == other.shape == histories.shape and (one != other).any() and set(one.ravel()) <= {-2, -1, 1, 2, 3, 4}
+    assert (
+        one.shape == other.shape == histories.shape
+        and (one != other).any()
+        and set(one.ravel()) <= {-2, -1, 1, 2, 3, 4}
+    )
     train, held = hold_out_last(shop, 0)
     user = held.interactions.users[0]
     assert held.interactions.items[0] == shop.history.of_user(user)[0][-1]

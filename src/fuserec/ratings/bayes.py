@@ -36,7 +36,7 @@ class BayesianFactors(RatingPredictor):
     keep: int = 125  # samples kept, evenly
     columns: tuple[str, ...] | None = None  # whose vectors are used; default: every column
     directions: int = 50  # of a column
-    history: int = 200  # directions of who rated what; 0: not used
+    implicit: int = 200  # directions of who rated what; 0: not used
     noise: bool = True  # users and items have noise of their own
     seed: int = 0
 
@@ -50,7 +50,7 @@ class BayesianFactors(RatingPredictor):
             self.dim >= 1
             and 0 <= self.burn < self.sweeps
             and self.keep >= 1
-            and min(self.directions, self.history) >= 0
+            and min(self.directions, self.implicit) >= 0
         ):
             raise OptionError("BayesianFactors: expected dim and keep from 1, and burn below sweeps")
         rows = dataset.interactions
@@ -59,7 +59,7 @@ class BayesianFactors(RatingPredictor):
         columns = [vectors_named(dataset, name, "BayesianFactors").centered_unit(dataset.warm) for name in names]
         features = {name: Feature.of(vectors, self.directions) for name, vectors in zip(names, columns, strict=True)}
         seen = rating_matrix(dataset, np.ones_like(rows.ratings))
-        histories = [Feature.of(_length_one(one), self.history) for one in (seen, seen.T.tocsr()) if self.history]
+        histories = [Feature.of(_length_one(one), self.implicit) for one in (seen, seen.T.tocsr()) if self.implicit]
         kept = np.unique(np.linspace(self.burn, self.sweeps - 1, min(self.keep, self.sweeps - self.burn)).astype(int))
         store = _Samples(
             self.dim, len(kept), [dataset.n_users, dataset.n_items, 1, *map(_directions, features.values())]
