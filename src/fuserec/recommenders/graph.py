@@ -9,7 +9,8 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 
 from fuserec.data.dataset import Dataset
-from fuserec.errors import OptionError, did_you_mean
+from fuserec.data.embeddings import check_vectors
+from fuserec.errors import OptionError
 from fuserec.recommenders.factors import SoftmaxFactors
 from fuserec.recommenders.training import Arrays, Weights
 
@@ -69,10 +70,7 @@ class LightGCN(SoftmaxFactors):
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
         available = dataset.column_vectors
-        for name in self.columns:
-            if name not in available:
-                known = ", ".join(available) or "none"
-                raise OptionError(f"LightGCN: no vectors {name!r}{did_you_mean(name, available)} There are: {known}.")
+        check_vectors(self.columns, available, "LightGCN")
         return list(self.columns or sorted(available)) if self.content else []
 
 
