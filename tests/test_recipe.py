@@ -78,7 +78,7 @@ def test_the_one_model_to_train():
 
 
 VIEWS = {
-    "encoders": {"text": "TfidfText", "image": {"name": "ColorTexture", "side": 32}, "audio": "MFCC"},
+    "encoders": {"text": "TfidfText", "image": "ColorTexture", "audio": "MFCC", "video": "VideoFrames"},
     "align": {"name": "Towers", "epochs": 2, "dim": 8},
     "n_views": 2,
 }
