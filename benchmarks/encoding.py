@@ -1,10 +1,11 @@
 """Items encoded per second from files, beside the bare encoder on what was decoded before, by one and by two workers.
 
-    python benchmarks/encoding.py [--images 200] [--sounds 200] [--texts 500] [--repeats 3] [--encoders A,B]
+    python benchmarks/encoding.py [--images 200] [--sounds 200] [--texts 500] [--repeats 5] [--encoders A,B]
 
 Renders 300-pixel JPEG, 2-second WAV and short English texts into a temporary folder. The two are measured in turn, and
-the best of the repeats counts; weights are loaded before. `share` is items/s from files over items/s of the bare
-encoder; CPU is processor seconds over wall seconds: how many cores were really busy.
+the median of the repeats counts; weights are loaded before. `share` is items/s from files over items/s of the bare
+encoder; CPU is processor seconds over wall seconds: how many cores were really busy; `of CPU` is the bare encoder's
+processor seconds over those from files, which other work on the machine disturbs less.
 """
 
 import os
@@ -59,16 +60,15 @@ def render(folder: Path, n_images: int, n_sounds: int, n_texts: int) -> Dataset:
     return Dataset("rendered", catalog, Ids([], "user"), Interactions(none, none))
 
 
-def best(works, repeats: int) -> list[tuple[float, float]]:
-    """Works, run in turn → for each, wall seconds of its fastest run and processor seconds over wall seconds."""
+def medians(works, repeats: int) -> list[tuple[float, float]]:
+    """Works, run in turn → for each, the medians of its wall seconds and of its processor seconds."""
     runs = [[] for _ in works]
     for _ in range(repeats):
         for work, own in zip(works, runs, strict=True):
             wall, cpu = time.perf_counter(), time.process_time()
             work()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            own.append((wall, cpu / wall))
-    return [min(own) for own in runs]
+            own.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return [tuple(float(part) for part in np.median(own, axis=0)) for own in runs]
 
 
 def measure(name: str, dataset: Dataset, workers: int, repeats: int) -> str:
@@ -89,10 +89,11 @@ def measure(name: str, dataset: Dataset, workers: int, repeats: int) -> str:
     def with_files() -> None:
         _ColumnRun(dataset, column, encoder, Limits(), None, workers, None).encode()  # `encode` without the learning
 
-    (all_wall, all_cpu), (wall, cpu) = best([with_files, without_files], repeats)
+    (all_wall, all_cpu), (wall, cpu) = medians([with_files, without_files], repeats)
+    dim = encoder.encode_batch(batches[0]).shape[1]
     return (
-        f"{name:18s} {encoder.encode_batch(batches[0]).shape[1]:5d} {workers:7d} {len(values) / all_wall:10.0f}"
-        f" {all_cpu:5.2f} {len(values) / wall:10.0f} {cpu:5.2f} {wall / all_wall:7.2f}"
+        f"{name:18s} {dim:5d} {workers:7d} {len(values) / all_wall:10.0f} {all_cpu / all_wall:5.2f}"
+        f" {len(values) / wall:10.0f} {cpu / wall:5.2f} {wall / all_wall:7.2f} {cpu / all_cpu:7.2f}"
     )
 
 
@@ -109,7 +110,7 @@ def usable(name: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for option, default in (("images", 200), ("sounds", 200), ("texts", 500), ("repeats", 3)):
+    for option, default in (("images", 200), ("sounds", 200), ("texts", 500), ("repeats", 5)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--encoders", help="names, separated by commas; default: all that need no option")
     options = parser.parse_args()
@@ -118,7 +119,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         dataset = render(Path(folder), options.images, options.sounds, options.texts)
-        print(f"{'encoder':18s} {'dim':>5s} {'workers':>7s} {'files/s':>10s}   CPU {'bare/s':>10s}   CPU   share")
+        print(
+            f"{'encoder':18s} {'dim':>5s} {'workers':>7s} {'files/s':>10s}   CPU {'bare/s':>10s}   CPU   share  of CPU"
+        )
         for name in names:
             for workers in (1, 2):
                 print(measure(name, dataset, workers, options.repeats), flush=True)

@@ -68,6 +68,7 @@ def test_match_shows_tables(call, folder, shop):
     code, out, err = call("match", folder / "shop", "--clusters", "none", *CLASSIC)
     assert code == 0, err
     assert "title – photo" in out and "Items whose columns disagree, the worst first" in out
+    assert "least between" in out
 
 
 def test_search_finds_by_words_across_columns(call, shop, model):

@@ -12,8 +12,7 @@ import numpy as np
 from fuserec.alignment.aligner import Aligned
 from fuserec.alignment.filling import Filled, fill
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings
-from fuserec.errors import OptionError, did_you_mean
+from fuserec.data.embeddings import Embeddings, check_vectors
 from fuserec.fusion.fuser import Fused, fuse
 
 MOST_ROWS = 2_000  # vectors that the moments of noise are taken from
@@ -70,9 +69,7 @@ def _kept(own: Embeddings, share: float, seed: int) -> Embeddings:
 
 
 def _checked(dataset: Dataset, column: str) -> str:
-    known = dataset.column_vectors
-    if column not in known:
-        raise OptionError(f"no vectors named {column!r}{did_you_mean(column, known)} There are: {', '.join(known)}.")
+    check_vectors([column], dataset.column_vectors)
     return column
 
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from fuserec.data.catalog import MODALITIES, Catalog, Column
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import SHARED, Embeddings, unit
+from fuserec.data.embeddings import SHARED, Embeddings, check_vectors, unit
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations
 from fuserec.encoders.encoder import Encoded, Encoder
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.recommender import Recommender, shares
 from fuserec.retrieval import top_k
 
@@ -37,9 +37,8 @@ def search(
         raise OptionError(f"k is {k}; expected 1 or more")
     asked = _encoded(model, query)
     columns = [name for name in model.embeddings_ if name in model.catalog_.columns]
-    if by is not None and by not in columns:
-        raise OptionError(f"no vectors named {by!r}{did_you_mean(by, columns)} There are: {', '.join(columns)}.")
     chosen = columns if by is None else [by]
+    check_vectors(chosen, columns)
     within = {name: _cosine(model, name, asked[name], name) for name in chosen if name in asked}
     across = {
         name: cosine for name in chosen if name not in asked if (cosine := _across(model, name, asked)) is not None

@@ -1,25 +1,28 @@
 """Recipe: the stages and their options, from TOML; every error is collected before anything runs."""
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fuserec import registry
 from fuserec.alignment.aligner import align
 from fuserec.alignment.filling import fill
+from fuserec.augmentation.augmentation import Chain
 from fuserec.data.dataset import Dataset, Split
 from fuserec.data.media import Limits
 from fuserec.encoders.cache import VectorCache
-from fuserec.encoders.encoder import Encoder, default_encoders, encode
+from fuserec.encoders.encoder import Encoded, Encoder, default_encoders, encode
+from fuserec.encoders.views import encode_views
 from fuserec.errors import OptionError, did_you_mean
 from fuserec.fusion.fuser import fuse
 from fuserec.preparation import split as splits
 from fuserec.preparation.clean import clean
-from fuserec.preparation.normalize import normalize
+from fuserec.preparation.normalize import Normalized, Normalizer, normalize
 from fuserec.recommenders.neighbors import EASE
 from fuserec.recommenders.recommender import Recommender
 
@@ -94,6 +97,7 @@ KINDS = {
     "encoders": "encoder",
     "normalize": "normalizer",
     "fill": "filler",
+    "views": "augmentation",
     "align": "aligner",
     "fusion": "fuser",
     "models": "recommender",
@@ -119,6 +123,10 @@ class Recipe(_Strict):
     normalize: dict[str, Several] = Field(
         default_factory=dict, description="column or modality → normalizers, in order"
     )
+    views: dict[str, Several] = Field(
+        default_factory=dict, description="column or modality → augmentations of its media that align learns from"
+    )
+    n_views: int = Field(default=4, ge=1, description="variants of each item's media")
     fill: Optional = Field(default=None, description="what predicts vectors that are missing; default: nothing")
     align: Optional = Field(default=Component(name="GCCA"), description="what makes the shared space, or none")
     fusion: Named = Component(name="Concat")
@@ -130,6 +138,16 @@ class Recipe(_Strict):
         for part in _parts(value):
             part.make(KINDS[info.field_name])
         return value
+
+    @model_validator(mode="after")
+    def _views_are_of_use(self) -> Self:
+        if self.views and not (self.align and self.align.make("aligner").takes_views):
+            found = self.align.name if self.align else "none"
+            raise ValueError(
+                f"views are what an aligner learns from, but align = {found!r} does not; "
+                "write align = 'Towers', or leave views out"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -182,8 +200,34 @@ class Recipe(_Strict):
             train = fill(train, self.fill.make("filler"))
         present = np.stack([embeddings.present for embeddings in train.column_vectors.values()])
         if self.align and (present[:, train.warm].sum(axis=0) > 1).sum() > 1:  # items to learn from
-            train = align(train, self.align.make("aligner"))
+            train = align(train, self.align.make("aligner"), views=self._views(train, limits))
         return fuse(train, self.fusion.make("fuser"))
+
+    def _views(self, train: Dataset, limits: Limits) -> dict[str, NDArray[np.float32]]:
+        """Training dataset with vectors → column → vectors of its augmented media, normalized as the column is."""
+        encoders: dict[str, Encoder] = {}
+        normalizers: dict[str, Sequence[Normalizer]] = {}
+        for stage in train.stages:
+            encoders |= stage.encoders_ if isinstance(stage, Encoded) else {}
+            normalizers |= stage.normalizers_ if isinstance(stage, Normalized) else {}
+        modalities = {name: train.catalog.columns[name].modality for name in encoders}
+        for key in self.views:
+            if key not in encoders and key not in modalities.values():
+                known = {**encoders, **dict.fromkeys(modalities.values())}
+                told = f"no such column of media{did_you_mean(key, known)} There are: {', '.join(known)}."
+                raise OptionError(f"views of {key!r}: {told}")
+        rows = np.flatnonzero(train.warm) if train.warm.any() else None
+        made = {}
+        for name, modality in modalities.items():
+            parts = self.views.get(name) or self.views.get(modality)
+            if parts and name in train.embeddings:
+                chain = Chain(steps=tuple(part.make("augmentation") for part in parts))
+                views = encode_views(train, name, encoders[name], chain, n_views=self.n_views, rows=rows, limits=limits)
+                there = views.any(axis=2, keepdims=True)
+                for step in normalizers.get(name, ()):
+                    views = np.stack([step.apply(view) for view in views])
+                made[name] = np.where(there, views, np.float32(0))
+        return made
 
     def _encoders(self, train: Dataset) -> dict[str, Encoder]:
         encoders = {key: part.make("encoder") for key, part in self.encoders.items()}

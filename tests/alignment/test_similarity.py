@@ -82,6 +82,13 @@ def test_items_with_a_picture_of_another_item_are_found(encoded_shop, seed):
     assert auc(swapped, with_photo) > 0.95 > 0.7 > auc(swapped, without)  # and the pairs tell which column is wrong
 
 
+def test_the_pair_that_agrees_least_is_named():
+    pairs = {("a", "b"): [0.5, 0.2], ("a", "c"): [0.4, np.nan], ("b", "c"): [np.nan, 0.3]}
+    found = {pair: np.array(values) for pair, values in pairs.items()}
+    matching = similarity.Matching(Ids("xy", "item"), mean([*found.values()]), found, ())
+    assert matching.least(0) == (("a", "c"), 0.4) and matching.least(1) == (("a", "b"), 0.2)
+
+
 def test_held_out_retrieval_on_the_shop_is_far_above_chance(encoded_shop):
     pairs = match(encoded_shop(0)).to_dict()["pairs"]
     assert [pair["columns"] for pair in pairs][:2] == [["title", "description"], ["title", "photo"]]

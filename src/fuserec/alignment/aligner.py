@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import SHARED, Embeddings, unit
+from fuserec.data.embeddings import SHARED, Embeddings, check_vectors, unit
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
@@ -37,17 +37,40 @@ class Aligner(ABC):
     ) -> Self:
         """Column → embeddings, and the items to learn from bool (n_items,) (default: all) → this aligner, fitted.
 
-        views: column → float32 (n_views, n_items, dim_m), vectors of variants of its media, for aligners that train.
+        views: column → float32 (n_views, n_items, dim_m), as `encode_views` makes them, for aligners that train; a zero
+        row is no view, and the item's own vector stands in for it.
         Filled vectors are not learned from. Raises `DataError` where fewer than two columns, or fewer than two items
-        with two columns each, are given; `OptionError` where views are given to an aligner that has no use for them.
+        with two columns each, are given, or views of another shape than their column; `OptionError` for views of a
+        column that is not there, or where the aligner has no use for them.
         """
-        if views:
+        if not views:
+            names, blocks, present, _ = self.prepare(columns, fit_on)
+            self.learn(names, blocks, present)
+            return self
+        if not self.takes_views:
             raise OptionError(
                 f"{type(self).__name__} does not learn from views of media; use Towers, or leave them out"
             )
-        names, blocks, present, _ = self.prepare(columns, fit_on)
-        self.learn(names, blocks, present)
+        for name, view in views.items():
+            if name not in columns:
+                raise OptionError(f"views of {name!r}, which is not aligned{did_you_mean(name, columns)}")
+            if view.ndim != 3 or view.shape[1:] != columns[name].vectors.shape:
+                raise DataError(
+                    f"views of {name!r} have the shape {view.shape}; expected (n_views, *{columns[name].vectors.shape})"
+                )
+        names, blocks, present, rows = self.prepare(columns, fit_on)
+        variants = []
+        for name, block in zip(names, blocks, strict=True):
+            own = [view[rows] for view in views.get(name, ())]
+            made = [np.where(v.any(axis=1, keepdims=True), self._prepared(name, v), block) for v in own]
+            variants.append(np.stack([block, *made]))
+        self.learn_views(names, variants, present)
         return self
+
+    @property
+    def takes_views(self) -> bool:
+        """Whether it learns from views of media."""
+        return type(self).learn_views is not Aligner.learn_views
 
     def prepare(
         self, columns: Mapping[str, Embeddings], fit_on: NDArray[np.bool_] | None
@@ -75,6 +98,10 @@ class Aligner(ABC):
     def learn(self, names: Sequence[str], blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
         """M blocks float32 (n, dim_m) of centered unit vectors, zero where missing; present bool (n, M), two a row."""
 
+    def learn_views(self, names: Sequence[str], variants: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
+        """As `learn`, of M arrays float32 (1 + n_views, n, dim_m), an item's own vectors first."""
+        raise NotImplementedError
+
     @abstractmethod
     def to_shared(self, name: str, block: Vectors) -> Vectors:
         """Centered unit vectors of one column, float32 (n, dim_m) → float32 (n, dim) in the shared space."""
@@ -98,10 +125,7 @@ def own_columns(dataset: Dataset, columns: Sequence[str] | None = None) -> dict[
     Raises `OptionError` for a name without such vectors.
     """
     available = dataset.column_vectors
-    for column in columns or ():
-        if column not in available:
-            known = ", ".join(available) or "none; encode the dataset first"
-            raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+    check_vectors(columns or (), available)
     return available if columns is None else {column: available[column] for column in columns}
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fuserec.alignment.aligner import Vectors
 from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import Dataset
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.data.embeddings import check_vectors
+from fuserec.errors import DataError, OptionError
 
 METHODS = ("kmeans", "hdbscan")
 CANDIDATES = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of clusters that are tried where none is given
@@ -57,9 +58,7 @@ def cluster(
     words: text → its words, for the names; default: runs of letters. For Chinese give `fuserec.encoders.text.words`.
     Raises `OptionError` for an unknown name or method, `DataError` where there are fewer vectors than clusters.
     """
-    if name not in dataset.embeddings:
-        known = ", ".join(dataset.embeddings) or "none; encode the dataset first"
-        raise OptionError(f"no vectors named {name!r}{did_you_mean(name, dataset.embeddings)} There are: {known}.")
+    check_vectors([name], dataset.embeddings)
     if method not in METHODS or (method == "hdbscan" and n_clusters is not None):
         raise OptionError(
             f"cluster: method = {method!r}, n_clusters = {n_clusters}; expected 'kmeans', or 'hdbscan' without a number"

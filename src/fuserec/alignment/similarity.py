@@ -56,6 +56,12 @@ class Matching:
     by_pair: Mapping[Pair, NDArray[np.float64]]
     pairs: tuple[dict[str, Any], ...]
 
+    def least(self, row: int) -> tuple[Pair, float]:
+        """An item that has an agreement → the two of its columns that agree least, and how well they do."""
+        known = {pair: float(found[row]) for pair, found in self.by_pair.items() if not isnan(found[row])}
+        worst = min(known, key=known.__getitem__)
+        return worst, known[worst]
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: {"items": [{"item_id", "agreement"}, ...], "pairs": [{"columns", "recall@1", ...}, ...]}.
 

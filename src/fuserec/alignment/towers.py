@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import log
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from fuserec.alignment.adversarial import BETAS, FORMS, Discriminator
 from fuserec.alignment.aligner import Aligner, Vectors
 from fuserec.alignment.losses import infonce, sigmoid_pairs, triplet
 from fuserec.alignment.projection import GCCA
-from fuserec.data.embeddings import Embeddings, unit
+from fuserec.data.embeddings import unit
 from fuserec.device import check_device, one_thread, seeded
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,45 +80,12 @@ class Towers(Aligner):
                 f"dropout = {self.dropout}; expected above 0, above 0, and below 1"
             )
 
-    def fit(
-        self,
-        columns: Mapping[str, Embeddings],
-        fit_on: NDArray[np.bool_] | None = None,
-        *,
-        views: Mapping[str, Vectors] | None = None,
-    ) -> Self:
-        """As of every aligner. In each epoch a vector is drawn evenly among an item's own one and its views.
-
-        views: column → float32 (n_views, n_items, dim_m), as `encode_views` makes them; a zero row is no view, and
-        the item's own vector stands in for it. Raises `DataError` where their shape is not that of the column.
-        """
-        for name, view in (views or {}).items():
-            if name not in columns:
-                raise OptionError(f"views of {name!r}, which is not aligned{did_you_mean(name, columns)}")
-            if view.ndim != 3 or view.shape[1:] != columns[name].vectors.shape:
-                raise DataError(
-                    f"views of {name!r} have the shape {view.shape}; expected (n_views, *{columns[name].vectors.shape})"
-                )
-        names, blocks, present, rows = self.prepare(columns, fit_on)
-        variants = []  # of each column (1 + n_views, n, dim_m)
-        for name, block in zip(names, blocks, strict=True):
-            own = [view[rows] for view in (views or {}).get(name, ())]
-            made = [np.where(v.any(axis=1, keepdims=True), self._prepared(name, v), block) for v in own]
-            variants.append(np.stack([block, *made]))
-        self._train(names, variants, present)
-        return self
-
     def learn(self, names: Sequence[str], blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
         """M blocks float32 (n, dim_m), zero where missing; present bool (n, M) → `weights_` and `score_`."""
-        self._train(names, [block[None] for block in blocks], present)
+        self.learn_views(names, [block[None] for block in blocks], present)
 
-    def to_shared(self, name: str, block: Vectors) -> Vectors:
-        """One column's centered unit vectors, float32 (n, dim_m) → float32 (n, dim)."""
-        shared: Vectors = _tower(self.weights_[name], block)
-        return shared
-
-    def _train(self, names: Sequence[str], variants: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
-        """M arrays float32 (1 + n_views, n, dim_m), an item's own vectors first; present bool (n, M)."""
+    def learn_views(self, names: Sequence[str], variants: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
+        """As `learn`; in each epoch a vector is drawn evenly among an item's own one and its views."""
         import torch
 
         check_device(self.device)
@@ -161,6 +128,11 @@ class Towers(Aligner):
                     break
         self.weights_: Weights = best if self.adversary == "none" else mean
         self.score_ = score(self.weights_)
+
+    def to_shared(self, name: str, block: Vectors) -> Vectors:
+        """One column's centered unit vectors, float32 (n, dim_m) → float32 (n, dim)."""
+        shared: Vectors = _tower(self.weights_[name], block)
+        return shared
 
     def _start(self, names: Sequence[str], blocks: Sequence[Vectors], present: NDArray[np.bool_]) -> Weights:
         """Maps of `GCCA`, scaled so that shared vectors have a root mean square length of 1; an idle hidden layer."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from fuserec.alignment.aligner import Aligner, shared_items
 from fuserec.alignment.clusters import Clusters, agreement_between, cluster
 from fuserec.alignment.similarity import Matching, match
@@ -59,15 +61,14 @@ def print_matching(
         for pair in matching.pairs
     ]
     console.print_table(["columns", "recall@1", "recall@10", "chance@10", "median rank", "n", "cosine"], rows)
-    lowest = [entry for entry in matching.to_dict()["items"][:10] if entry["agreement"] is not None]
-    console.say("Items whose columns disagree, the worst first:")
-    console.print_table(
-        ["item", "title", "agreement"],
-        [
-            [e["item_id"], dataset.catalog.title(dataset.catalog.ids.row(e["item_id"])), f"{e['agreement']:.2f}"]
-            for e in lowest
-        ],
-    )
+    lowest = []
+    for row in np.argsort(matching.agreement, kind="stable")[:10].tolist():
+        if not np.isnan(matching.agreement[row]):
+            (one, other), least = matching.least(row)
+            told = [f"{matching.agreement[row]:.2f}", f"{one} – {other}", f"{least:.2f}"]
+            lowest.append([dataset.catalog.ids[row], dataset.catalog.title(row), *told])
+    console.say("Items whose columns disagree, the worst first (0.5: no worse than columns that tell nothing):")
+    console.print_table(["item", "title", "agreement", "least between", "agreement there"], lowest)
     for name, found in clusters.items():
         console.say(f"{name}: {len(found)} clusters: {'; '.join(found.names[:8])}{'; ...' if len(found) > 8 else ''}")
     if overlap:

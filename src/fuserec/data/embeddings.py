@@ -1,13 +1,13 @@
 """Embeddings: one vector an item, and which items have one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.catalog import MODALITIES
-from fuserec.errors import DataError
+from fuserec.errors import DataError, OptionError, did_you_mean
 
 SHARED = "shared-"  # what the names of vectors in the shared space begin with; the column's name follows
 
@@ -96,6 +96,19 @@ class Embeddings:
             parts={name: np.concatenate([part, more.parts.get(name, absent)]) for name, part in self.parts.items()},
             filled=np.concatenate([self.filled, more.filled]),
         )
+
+
+def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> None:
+    """Raise `OptionError` for the first of the names that is none of the known vectors; who: what asks, for the text.
+
+    The error says which there are.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            told = f"{who}: no vectors" if who else "no vectors named"
+            there = ", ".join(known) or "none; encode the dataset first"
+            raise OptionError(f"{told} {name!r}{did_you_mean(name, known)} There are: {there}.")
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 RATES = (1_000, 768_000)  # Hz; for others, which only damaged files claim, resampling takes minutes and gigabytes
+BLOCK = 1 << 16  # samples of a sound that are read at a time
 KINDS = {"image": "picture", "audio": "sound", "video": "video"}
 
 
@@ -188,8 +189,8 @@ def _open_wav(path: Path) -> AbstractContextManager[Sound] | None:
 @contextmanager
 def _wav(path: Path, file: Any) -> Iterator[Sound]:
     with _errors_of(path, "sound"), file:
-        blocks = file.blocks(blocksize=1 << 16, dtype="float32", always_2d=True)  # (n, n_channels)
-        yield int(file.samplerate), (block.mean(axis=1) for block in blocks)
+        blocks = file.blocks(blocksize=BLOCK, dtype="float32", always_2d=True)  # (n, n_channels)
+        yield int(file.samplerate), (_mono(block) for block in blocks)
 
 
 @contextmanager
@@ -200,13 +201,19 @@ def _open_sound_track(path: Path, limits: Limits) -> Iterator[Sound]:
         _check_sound(container)
         # To float only, rate and channels as they are: FFmpeg's own mixing to mono would be 3 dB too loud, and its
         # resampling of odd rates takes ten times as long as decoding.
-        converter = av.AudioResampler(format="flt")
+        converter = av.AudioResampler(format="flt", frame_size=BLOCK)  # few large blocks: each costs Python calls
         frames = chain(container.decode(audio=0), [None])  # None: what the converter still holds
         converted = (block for frame in frames for block in converter.resample(frame))
         yield (
             int(container.streams.audio[0].rate),
-            (block.to_ndarray().reshape(-1, block.layout.nb_channels).mean(axis=1) for block in converted),
+            (_mono(block.to_ndarray().reshape(-1, block.layout.nb_channels)) for block in converted),
         )
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Samples (n, n_channels) → their mean over the channels (n,); of one channel, without a copy."""
+    mono: NDArray[np.float32] = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+    return mono
 
 
 def _check_sound(container: Any) -> None:

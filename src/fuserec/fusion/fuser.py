@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings, unit
+from fuserec.data.embeddings import Embeddings, check_vectors, unit
 from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
 
 Vectors = NDArray[np.float32]
@@ -34,10 +34,7 @@ class Fuser(ABC):
         Centers are means over the items with interactions in this dataset, so give it the training part.
         """
         available = dataset.embeddings
-        for column in columns or ():
-            if column not in available:
-                known = ", ".join(available)
-                raise OptionError(f"no vectors named {column!r}{did_you_mean(column, available)} There are: {known}.")
+        check_vectors(columns or (), available)
         chosen = sorted(
             dataset.column_vectors if columns is None else columns
         )  # so that the order of columns changes nothing

@@ -57,11 +57,8 @@ def disagreeing(dataset: Dataset, matching: Matching, n: int = N_DISAGREEING) ->
     order = np.argsort(matching.agreement, kind="stable")[:n]  # NaN comes last
     cards = []
     for row in order[np.isfinite(matching.agreement[order])].tolist():
-        of_pairs = {pair: found[row] for pair, found in matching.by_pair.items() if np.isfinite(found[row])}
-        worst = min(of_pairs, key=of_pairs.__getitem__)
-        note = (
-            f"agreement {matching.agreement[row]:.2f}; least between {worst[0]} and {worst[1]}, {of_pairs[worst]:.2f}"
-        )
+        (one, other), least = matching.least(row)
+        note = f"agreement {matching.agreement[row]:.2f}; least between {one} and {other}, {least:.2f}"
         cards.append(card(dataset.catalog, row, note=note))
     return cards
 

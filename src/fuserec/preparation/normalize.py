@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fuserec.data.catalog import MODALITIES
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings, unit
-from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
+from fuserec.data.embeddings import Embeddings, check_vectors, unit
+from fuserec.errors import DataError, NotFittedError, OptionError
 
 Vectors = NDArray[np.float32]
 ROUNDING = 1e-7  # of a float32 number, relative: a spread smaller than this is no spread
@@ -157,10 +157,7 @@ def normalize(
     training part. Raises `OptionError` for an unknown column, `DataError` where no item to learn from has a vector.
     """
     columns = dataset.column_vectors
-    for key in normalizers:
-        if key not in columns and key not in MODALITIES:
-            known = [*columns, *MODALITIES]
-            raise OptionError(f"no vectors named {key!r}{did_you_mean(key, known)} There are: {', '.join(columns)}.")
+    check_vectors(normalizers, [*columns, *MODALITIES])
     if fit_on is None:
         fit_on = dataset.warm if dataset.warm.any() else np.ones(dataset.n_items, dtype=bool)
     fitted: dict[str, tuple[Normalizer, ...]] = {}

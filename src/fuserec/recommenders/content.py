@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings
+from fuserec.data.embeddings import Embeddings, check_vectors
 from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.recommenders.neighbors import ItemWeights, Weights
 from fuserec.retrieval import grown_graph, symmetric_graph
@@ -26,12 +26,7 @@ def columns_named(dataset: Dataset, names: Sequence[str], model: str) -> list[st
 
     Raises `OptionError` for a name that there is not, `DataError` where there are no vectors at all.
     """
-    for name in names:
-        if name not in dataset.embeddings:
-            known = ", ".join(dataset.embeddings) or "none"
-            raise OptionError(
-                f"{model}: no vectors {name!r}{did_you_mean(name, dataset.embeddings)} There are: {known}."
-            )
+    check_vectors(names, dataset.embeddings, model)
     chosen = list(names) or sorted(dataset.column_vectors)
     if not chosen:
         raise DataError(f"{model} needs vectors; encode the dataset first, or use a model of ids, such as BPR")

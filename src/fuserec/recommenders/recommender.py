@@ -13,13 +13,13 @@ from scipy.sparse import csr_matrix
 
 from fuserec.data.catalog import Catalog
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import Embeddings
+from fuserec.data.embeddings import Embeddings, check_vectors
 from fuserec.data.history import History
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations, Recommended
 from fuserec.device import n_threads
-from fuserec.errors import DataError, NotFittedError, OptionError, did_you_mean
+from fuserec.errors import DataError, NotFittedError, OptionError
 from fuserec.retrieval import block_rows, enlarged, top_k
 
 Rows = NDArray[np.int64]
@@ -241,9 +241,7 @@ class Recommender(ABC):
         return cosine
 
     def _cosine_to(self, row: int, by: str) -> Scores:
-        if by not in self.embeddings_:
-            known = ", ".join(self.embeddings_) or "none"
-            raise OptionError(f"no vectors named {by!r}{did_you_mean(by, self.embeddings_)} There are: {known}.")
+        check_vectors([by], self.embeddings_)
         embeddings = self.embeddings_[by]
         if not embeddings.present[row]:
             raise DataError(f"item {self.catalog_.ids[row]!r} has no {by}, so nothing is similar to it by {by}")

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import unit
+from fuserec.data.embeddings import check_vectors, unit
 from fuserec.data.history import NOTHING
 from fuserec.device import one_thread
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
 from fuserec.recommenders.training import Arrays, HeldOut, TrainedRecommender, Weights
 from fuserec.recommenders.windows import (
@@ -296,11 +296,7 @@ class SequentialRecommender(TrainedRecommender):
         }
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
-        for name in self.columns:
-            if name not in dataset.embeddings:
-                known = ", ".join(dataset.embeddings) or "none; encode the dataset first"
-                hint = did_you_mean(name, dataset.embeddings)
-                raise OptionError(f"{type(self).__name__}: no vectors {name!r}{hint} There are: {known}.")
+        check_vectors(self.columns, dataset.embeddings, type(self).__name__)
         return list(self.columns or sorted(dataset.column_vectors)) if self.content else []
 
     def _check(self, dataset: Dataset) -> None:

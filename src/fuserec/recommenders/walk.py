@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
 from fuserec.data.dataset import Dataset
+from fuserec.data.embeddings import check_vectors
 from fuserec.device import one_thread
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.edges import Edges
 from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
 from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
@@ -119,12 +120,7 @@ class ContentWalk(RandomWalk):
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
         available = list(dataset.column_vectors)
-        for name in (*self.columns, *self.weights):
-            if name not in available:
-                known = ", ".join(available) or "none"
-                raise OptionError(
-                    f"ContentWalk: no vectors {name!r}{did_you_mean(name, available)} There are: {known}."
-                )
+        check_vectors((*self.columns, *self.weights), available, "ContentWalk")
         columns = list(self.columns) or sorted(available)
         if not columns:
             raise DataError("ContentWalk needs vectors; encode the dataset first, or use RandomWalk")
