@@ -39,8 +39,7 @@ def components():
     from fuserec.benchmark import TIKTOK
     from fuserec.recipe import Component
 
-    factors = [Component(name="BPR"), Component(name="SoftmaxFactors")]
-    return {part.label: part for part in [*TIKTOK.models, *factors]}
+    return {part.label: part for part in [Component(name="BPR"), *TIKTOK.models]}
 
 
 def sparse_light_gcn():
@@ -86,6 +85,8 @@ def sparse_light_gcn():
 
 def fit(folder, label):
     """A label → seconds, memory, accuracy on validation, and its curve over epochs, where there are any."""
+    import torch
+
     from fuserec import make
     from fuserec.evaluation import rank_and_measure
 
@@ -95,12 +96,13 @@ def fit(folder, label):
         model = sparse_light_gcn()[0](**next(part for part in known.values() if part.name == "LightGCN").options)
     else:
         model = make("recommender", known[label].name, known[label].options)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # what torch loads for it is no part of the fit
     before = peak_mb()
     curve = []
     start, cpu = time.perf_counter(), cpu_seconds()
 
     def tell(told, done, total):
-        if label == SPARSE or known[label].name in ("BPR", "SoftmaxFactors", "LightGCN"):
+        if label == SPARSE or known[label].name in ("BPR", "LightGCN"):
             curve.append((cpu_seconds() - cpu, float(told.split()[-1])))
 
     model.fit(parts.train, parts.validation, on_progress=tell)
@@ -193,6 +195,11 @@ def same_gradients(folder):
     found = {name: float((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()) for name in ours}
     assert max(found.values()) < 1e-4, found
     return found
+
+
+def save_pairs(folder, file):
+    train = parts_of(folder).train
+    np.save(file, np.column_stack([train.interactions.users, train.interactions.items]))
 
 
 def fit_cornac(pairs_file, factors_file, options):
@@ -290,14 +297,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cornac", help="the Python that has cornac")
-    parser.add_argument("--json", type=Path, help="write what was measured there")
+    parser.add_argument("--json", type=Path, help="what was measured is kept there, and not measured again")
     parser.add_argument("--plot", type=Path, help="write the plot there, PNG")
     parser.add_argument("--only", default="", help="only models with this in their label")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         what, *rest = given.child
-        jobs = {"fit": fit, "propagation": propagation, "gradients": same_gradients, "score": score_cornac}
+        jobs = {
+            "fit": fit,
+            "propagation": propagation,
+            "gradients": same_gradients,
+            "score": score_cornac,
+            "pairs": save_pairs,
+        }
         if what == "labels":
             print(json.dumps(list(components())))
         elif what == "cornac":
@@ -309,22 +322,24 @@ def main():
     def child(*arguments, python=sys.executable):
         return measured(__file__, given.folder, "--child", *arguments, python=python)
 
-    labels = [label for label in [*child("labels"), SPARSE] if given.only in label]
-    rows = []
-    for label in labels:
-        rows.append({"label": label, "short": short(label)} | child("fit", label))
-        print(
-            f"{label}: {json.dumps({k: v for k, v in rows[-1].items() if k != 'curve'})}", file=sys.stderr, flush=True
-        )
-    if given.cornac and given.only in CORNAC:
+    rows = json.loads(given.json.read_text())["models"] if given.json and given.json.exists() else []
+
+    def keep(row):
+        rows.append({"label": row["label"], "short": short(row["label"])} | row)
+        print(json.dumps({key: value for key, value in row.items() if key != "curve"}), file=sys.stderr, flush=True)
+        if given.json:
+            given.json.write_text(json.dumps({"models": rows}) + "\n")
+
+    known = [row["label"] for row in rows]
+    if given.cornac and CORNAC not in known:
         with tempfile.TemporaryDirectory() as folder:
             pairs, factors = Path(folder) / "pairs.npy", Path(folder) / "factors.npz"
-            train = parts_of(given.folder).train
-            np.save(pairs, np.column_stack([train.interactions.users, train.interactions.items]))
+            child("pairs", pairs)
             fitted = child("cornac", pairs, factors, json.dumps(PEER), python=given.cornac)
-            if "failed" not in fitted:
-                fitted |= child("score", factors)
-            rows.append({"label": CORNAC, "short": CORNAC, "options": PEER} | fitted)
+            keep({"label": CORNAC, "options": PEER} | fitted | ({} if "failed" in fitted else child("score", factors)))
+    for label in [SPARSE, *child("labels")]:
+        if label not in known and given.only in label:
+            keep({"label": label} | child("fit", label))
     told = {"benchmark": "speed", "selection": "validation", "test_opened": 0, "models": rows}
     told |= {"gradients": child("gradients"), "propagation": child("propagation")}
     if given.json:
