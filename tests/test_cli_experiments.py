@@ -95,12 +95,10 @@ def recipe(tmp_path_factory):
 
 def test_two_processes_with_one_seed_print_the_same_numbers(source, recipe):
     # Sets and dictionaries of strings are ordered by the hash seed, where somebody relies on their order.
-    first, again = (
-        ran("evaluate", source, "--recipe", recipe, "-k", 5, "--seeds", 2, PYTHONHASHSEED=seed) for seed in "12"
-    )
+    first, again = (ran("evaluate", source, "--recipe", recipe, "-k", 5, PYTHONHASHSEED=seed) for seed in "12")
     assert without_times(first) == without_times(again)
     told = {row["label"]: row for row in first["models"]}
-    assert len(told) >= 4 and all(row["seeds"] == 2 for row in told.values())
+    assert len(told) >= 4
     assert all(row["metrics"]["ndcg@5"]["mean"] > 0 for row in told.values())
 
 
@@ -150,8 +148,6 @@ def test_benchmark_tiktok_is_the_contract_of_evaluate(mmrec, tmp_path):
         assert row["metrics"]["recall@20"]["n"] == 30 and row["cold"]["recall@20"]["n"] == 6
         assert row["metrics"]["recall@20"]["low"] <= row["metrics"]["recall@20"]["mean"]
         assert all(isinstance(row[name], float) for name in TIMES)
-    code, out, _ = run("benchmark", "tiktok", "--data", mmrec, "--recipe", recipe)
-    assert code == 0 and "ContentWalk(hops=2)" in out and "Test was opened once" in out
 
 
 def test_benchmark_speed_leaves_test_shut(mmrec, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import Embeddings, check_vectors
-from fuserec.errors import DataError, OptionError, did_you_mean
+from fuserec.errors import DataError, did_you_mean
 from fuserec.recommenders.neighbors import ItemWeights, Weights
 from fuserec.retrieval import grown_graph, symmetric_graph
 
