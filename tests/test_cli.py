@@ -39,7 +39,20 @@ def model(shop):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "inspect", "import", "encode", "train", "evaluate", "match", "recommend", "similar", "search", "list"],
+    [
+        "demo",
+        "inspect",
+        "import",
+        "encode",
+        "train",
+        "evaluate",
+        "match",
+        "recommend",
+        "predict",
+        "similar",
+        "search",
+        "list",
+    ],
 )
 def test_every_command_has_help_with_an_example(command):
     code, out, _ = run(command, "--help")

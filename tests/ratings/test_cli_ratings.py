@@ -1,0 +1,64 @@
+"""Ratings on the command line: evaluate, train, predict, list."""
+
+import json
+
+import pytest
+from tests.planted_ratings import planted_ratings
+from typer.testing import CliRunner
+
+from fuserec.cli import entry  # noqa: F401  (registers the commands)
+from fuserec.cli.options import app
+from fuserec.errors import OptionError
+from fuserec.sources.write import write
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ratings") / "films"
+    write(planted_ratings(), folder)
+    return folder
+
+
+def test_evaluate_prints_one_object(source):
+    code, out, _ = run(
+        "evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random", "--json"
+    )
+    told = json.loads(out)
+    assert code == 0 and [row["label"] for row in told["models"]] == ["Biases", "ContentRatings"]
+    assert told["models"][0]["metrics"]["rmse"]["low"] > 0
+
+
+def test_evaluate_prints_a_table(source):
+    code, out, _ = run("evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random")
+    assert code == 0 and "RMSE" in out and "Calibration" in out and "clipped to 1 to 5" in out
+    with pytest.raises(OptionError, match="--report shows rankings"):
+        run("evaluate", source, "--ratings", "--report", source.parent / "report.html")
+
+
+def test_train_then_predict(source):
+    model = source.parent / "model"
+    code, out, _ = run("train", source, "--model", "Biases", "--out", model)
+    assert code == 0 and f"Try: fuserec predict {model} u0 i0" in out
+    code, out, err = run("predict", model, "u1", "i2", "nothing", "--json")
+    told = json.loads(out)
+    assert code == 0 and [item["known"] for item in told["items"]] == [True, False]
+    assert all(1.0 <= item["rating"] <= 5.0 and 0.0 <= item["like"] <= 1.0 for item in told["items"])
+    _, out, err = run("predict", model, "u1", "i2", "nothing")
+    assert "chance of 3.5 or more" in out and "nothing" in err
+
+
+def test_a_ranking_model_predicts_no_ratings(source):
+    model = source.parent / "ranker"
+    run("train", source, "--model", "Popular", "--out", model)
+    with pytest.raises(OptionError, match="which ranks and predicts no ratings; train a rating model"):
+        run("predict", model, "u1", "i2")
+
+
+def test_raters_are_listed():
+    code, out, _ = run("list", "raters")
+    assert code == 0 and "BayesianFactors" in out and "TextLSTM" in out
