@@ -157,7 +157,8 @@ class _Kept:
     def __init__(self, seen: csr_matrix, drop: float) -> None:
         self.pairs, self.shape = seen.tocoo(), seen.shape
         self.n = max(1, round((1.0 - drop) * seen.nnz))
-        self.chance = normalized(seen).tocoo().data  # 1 / root of both degrees (eq. 5)
+        busy, popular = (np.asarray(seen.sum(axis=axis)).ravel() for axis in (1, 0))
+        self.chance = 1.0 / np.sqrt(busy[self.pairs.row] * popular[self.pairs.col])  # eq. 5
         self.of: np.random.Generator | None = None
 
     def draw(self, rng: np.random.Generator) -> None:

@@ -57,7 +57,7 @@ class TrainedRecommender(Recommender):
     average: float = 0.0  # decay, a step, of the moving average of the weights that is kept; 0: the last weights
     seed: int = 0
     device: str = "cpu"
-    precision: Literal["full", "half"] = "full"  # half: products of matrices in bfloat16, weights still in float32
+    precision: Literal["full", "half"] = "full"  # half: products of matrices in bfloat16; slow on most processors
     checkpoint: str = ""  # a folder: every epoch is saved there, and a run that was cut off goes on from it
 
     def learn(self, dataset: Dataset) -> None:
