@@ -15,7 +15,15 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.multi_interest import squashed
-from fuserec.recommenders.windows import gap_buckets, hold_out_last, principal, trimmed, two_views, augmentations, windows_of
+from fuserec.recommenders.windows import (
+    gap_buckets,
+    hold_out_last,
+    principal,
+    trimmed,
+    two_views,
+    augmentations,
+    windows_of,
+)
 
 NAMES = ("SASRec", "GRU4Rec", "MultiInterest")
 QUICK = {"dim": 16, "epochs": 6, "learning_rate": 0.02, "batch": 8}
@@ -51,11 +59,14 @@ def test_what_comes_next_is_learned_from_order(name, options, circle):
     best = model.rank(np.arange(circle.n_users), 1)[0][:, 0]
     following = np.array([split.train.history.of_user(user)[0][-1] + 1 for user in range(circle.n_users)]) % 12
     assert (best == following).mean() > 0.9
-    shuffled = model.recommend(items=["i5", "i4", "i3"], k=1).ids
-    assert model.recommend(items=["i3", "i4", "i5"], k=1).ids == ["i6"] and shuffled != ["i6"]
+    assert model.recommend(items=["i3", "i4", "i5"], k=1).ids == ["i6"]
+    forth, back = (model.for_session(items).score(np.array([0])) for items in (["i3", "i4", "i5"], ["i5", "i4", "i3"]))
+    assert np.abs(forth - back).max() > 0.1 * np.abs(forth).max()
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), ROUTING, ("MultiInterest", {"half_life": 2.0})])
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in NAMES), ROUTING, ("MultiInterest", {"half_life": 2.0})]
+)
 def test_a_place_knows_nothing_of_later_ones_nor_of_padding(name, options):
     model = made(name, length=9, **options)
     weights = {key: torch.from_numpy(value) for key, value in model.network(np.random.default_rng(0)).items()}
@@ -69,7 +80,7 @@ def test_a_place_knows_nothing_of_later_ones_nor_of_padding(name, options):
     later = inputs.clone()
     later[:, 6:] += 1.0
     changed = model.read(weights, later, real, ages, None)
-    torch.testing.assert_close(changed[:, :6], states[:, :6])
+    torch.testing.assert_close(changed[:, :6][real[:, :6]], states[:, :6][real[:, :6]])  # at padding, anything goes
     assert not torch.allclose(changed[:, 6:], states[:, 6:])
     noisy = inputs.clone()
     noisy[1, :4] += 1.0
@@ -255,7 +266,11 @@ def test_gaps_views_and_what_is_held_out(shop):
     assert cut.tolist() == [[NOTHING, 3], [1, 2]]
     histories = np.array([[NOTHING, 1, 2, 3, 4]] * 3)
     one, other = two_views(histories, augmentations(("SequenceCrop", "SequenceMask")), np.random.default_rng(0))
-    assert one.shape == other.shape == histories.shape and (one != other).any() and set(one.ravel()) <= {-2, -1, 1, 2, 3, 4}
+    assert (
+        one.shape == other.shape == histories.shape
+        and (one != other).any()
+        and set(one.ravel()) <= {-2, -1, 1, 2, 3, 4}
+    )
     train, held = hold_out_last(shop, 0)
     user = held.interactions.users[0]
     assert held.interactions.items[0] == shop.history.of_user(user)[0][-1]
