@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.planted import checkerboard
 
 from fuserec import make
 from fuserec.data.catalog import Catalog, Column
@@ -14,6 +13,7 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import OptionError, UnknownIdError
 from fuserec.interest import aspects_of, interest_profile
+from tests.planted import checkerboard
 
 N = 200
 

@@ -16,12 +16,12 @@ from fuserec.data.interactions import Interactions
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.multi_interest import squashed
 from fuserec.recommenders.windows import (
+    augmentations,
     gap_buckets,
     hold_out_last,
     principal,
     trimmed,
     two_views,
-    augmentations,
     windows_of,
 )
 
@@ -245,7 +245,8 @@ def test_diversity_mixes_clusters(shop):
 
 def test_older_items_fade():
     model = made("MultiInterest", length=3, half_life=2.0, interests=1)
-    weights = {key: torch.zeros_like(torch.from_numpy(value)) for key, value in model.network(np.random.default_rng(0)).items()}  # fmt: skip
+    arrays = model.network(np.random.default_rng(0))
+    weights = {key: torch.zeros(value.shape) for key, value in arrays.items()}
     inputs = torch.eye(16)[:3][None]
     state = model.read(weights, inputs, torch.ones((1, 3), dtype=torch.bool), torch.tensor([[0.0, 2.0, 4.0]]), None)
     np.testing.assert_allclose(state[0, -1, 0, :3].numpy(), np.array([0.25, 0.5, 1.0]) / 1.75, atol=1e-6)
