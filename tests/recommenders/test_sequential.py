@@ -59,8 +59,9 @@ def test_what_comes_next_is_learned_from_order(name, options, circle):
     best = model.rank(np.arange(circle.n_users), 1)[0][:, 0]
     following = np.array([split.train.history.of_user(user)[0][-1] + 1 for user in range(circle.n_users)]) % 12
     assert (best == following).mean() > 0.9
-    shuffled = model.recommend(items=["i5", "i4", "i3"], k=1).ids
-    assert model.recommend(items=["i3", "i4", "i5"], k=1).ids == ["i6"] and shuffled != ["i6"]
+    assert model.recommend(items=["i3", "i4", "i5"], k=1).ids == ["i6"]
+    forth, back = (model.for_session(items).score(np.array([0])) for items in (["i3", "i4", "i5"], ["i5", "i4", "i3"]))
+    assert np.abs(forth - back).max() > 0.1 * np.abs(forth).max()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_place_knows_nothing_of_later_ones_nor_of_padding(name, options):
     later = inputs.clone()
     later[:, 6:] += 1.0
     changed = model.read(weights, later, real, ages, None)
-    torch.testing.assert_close(changed[:, :6], states[:, :6])
+    torch.testing.assert_close(changed[:, :6][real[:, :6]], states[:, :6][real[:, :6]])  # at padding, anything goes
     assert not torch.allclose(changed[:, 6:], states[:, 6:])
     noisy = inputs.clone()
     noisy[1, :4] += 1.0
