@@ -92,7 +92,7 @@ class Traffic:
                 await problem(500, "internal", f"see the server's log for request {request_id}")(scope, receive, sent)
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path", "none").replace(":path", "")
             self.metrics.count(scope["method"], route, status, seconds)
             if log.isEnabledFor(logging.INFO):
                 told_more = {"method": scope["method"], "route": route, "status": status, "ms": round(1e3 * seconds, 2)}

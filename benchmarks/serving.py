@@ -1,0 +1,168 @@
+"""How many recommendations a second one server process answers, how long the slowest take, and a new item's way in.
+
+    python benchmarks/serving.py [N_ITEMS] [SECONDS] [CONNECTIONS]
+
+A ContentWalk of synthetic items (see new_item.py) is served on loopback in a child process; an asyncio client in this
+one asks, one request after another on each connection, for a random user of 2,000 (kept: lists are made once and then
+kept), for a user nobody has asked for (made: each list is computed), and with one event in twenty requests (mixed). The
+client takes a part of the same cores. On a machine that others load too, only the server's CPU time tells something.
+"""
+
+import asyncio
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from new_item import fitted, shop, take
+
+from fuserec.artifact import save_model
+from fuserec.serving.keys import add_key
+from fuserec.serving.stores.store import open_store
+
+WARM_SECONDS = 1.0
+
+
+async def ask(reader, writer, method, path, body=None, key=""):
+    data = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
+    head += f"Authorization: Bearer {key}\r\n" if key else ""
+    writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + data)
+    status = int((await reader.readline()).split()[1])
+    length = 0
+    while (line := await reader.readline()) != b"\r\n":
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return status, await reader.readexactly(length)
+
+
+async def load(port, seconds, connections, next_request):
+    """Ask for `seconds` → seconds of each request after a warm-up, sorted; number of all; how many failed."""
+    times, n_asked, failed = [], 0, 0
+    begin = time.perf_counter()
+
+    async def connection():
+        nonlocal n_asked, failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (started := time.perf_counter()) < begin + WARM_SECONDS + seconds:
+            status, _ = await ask(reader, writer, *next_request())
+            n_asked, failed = n_asked + 1, failed + (status != 200)
+            if started > begin + WARM_SECONDS:
+                times.append(time.perf_counter() - started)
+        writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(connections)))
+    return np.sort(times), n_asked, failed
+
+
+async def new_items(port, key, titles, vectors):
+    """Add items → seconds from sending each to the answer, and to the end of a request that recommends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    added, shown = [], []
+    for place, title in enumerate(titles):
+        started = time.perf_counter()
+        body = {"item_id": f"new-{place}", "columns": {"title": title}, "vectors": vectors}
+        status, answer = await ask(reader, writer, "POST", "/v1/items", body, key)
+        assert status == 201, answer
+        added.append(time.perf_counter() - started)
+        _, answer = await ask(reader, writer, "POST", "/v1/recommendations", {"items": [f"new-{place}"], "k": 1})
+        assert json.loads(answer)["items"], answer
+        _, answer = await ask(reader, writer, "GET", f"/v1/items/new-{place}/similar?k=1")
+        neighbour = json.loads(answer)["items"][0]["item_id"]
+        _, answer = await ask(reader, writer, "POST", "/v1/recommendations", {"items": [neighbour], "k": 1000})
+        assert f"new-{place}" in [item["item_id"] for item in json.loads(answer)["items"]]
+        shown.append(time.perf_counter() - started)
+    writer.close()
+    return np.median(added), np.median(shown)
+
+
+def main():
+    n_items = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    connections = int(sys.argv[3]) if len(sys.argv) > 3 else 16
+    random.seed(0)
+    everything = shop(n_items)
+    known = take(everything, np.arange(n_items - 1))
+    with tempfile.TemporaryDirectory() as place, socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+        found.close()
+        model, store = Path(place) / "model", f"sqlite:///{place}/store.sqlite"
+        save_model(fitted("ContentWalk", known), model)
+        opened = open_store(store)
+        key, _ = add_key(opened, ["read", "write"])
+        opened.close()
+        arguments = ["serve", str(model), "--store", store, "--port", str(port), "--rate", "1000000/second"]
+        started = time.perf_counter()
+        with (Path(place) / "log").open("w") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "fuserec", *arguments, "--heavy-rate", "1000000/second"], stderr=log
+            )
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                assert server.poll() is None, (Path(place) / "log").read_text()
+                time.sleep(0.05)
+            print(f"{n_items:,} items, {connections} connections, {seconds:g} s each; load {os.getloadavg()[0]:.1f}")
+            print(f"cold start: {time.perf_counter() - started:.1f} s")
+            measure(server.pid, port, seconds, connections, key, everything, n_items)
+            memory = Path(f"/proc/{server.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+            print(f"largest memory of the server: {int(memory) / 1024:.0f} MiB")
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def cpu_seconds(pid):
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(pid, port, seconds, connections, key, everything, n_items):
+    count = iter(range(10**9))
+
+    def kept():
+        return "GET", f"/v1/users/{random.randrange(2_000)}/recommendations"
+
+    def made():
+        return "GET", f"/v1/users/{2_000 + next(count) % 18_000}/recommendations?k=20"
+
+    def mixed():
+        if random.random() > 0.05:
+            return kept()
+        event = {"user_id": str(random.randrange(2_000)), "item_id": str(random.randrange(n_items - 1))}
+        return "POST", "/v1/interactions", event, key
+
+    async def warm():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for user in range(2_000):
+            await ask(reader, writer, "GET", f"/v1/users/{user}/recommendations")
+        writer.close()
+
+    asyncio.run(warm())
+    print(
+        "| requests | a second | p50, ms | p99, ms | server's CPU, ms a request | failed |\n|---|---|---|---|---|---|"
+    )
+    for name, next_request in (("kept", kept), ("made", made), ("mixed", mixed)):
+        before = cpu_seconds(pid)
+        times, n_asked, failed = asyncio.run(load(port, seconds, connections, next_request))
+        p50, p99 = 1e3 * np.quantile(times, [0.5, 0.99])
+        cpu = 1e3 * (cpu_seconds(pid) - before) / n_asked
+        rate = f"{len(times) / seconds:,.0f}"
+        print(f"| {name} | {rate} | {p50:.1f} | {p99:.1f} | {cpu:.2f} | {failed} |", flush=True)
+    before = cpu_seconds(pid)
+    titles = [f"{everything.catalog.title(n_items - 1)} {place}" for place in range(5)]
+    vectors = {name: everything.embeddings[name].vectors[-1].tolist() for name in ("photo", "sound")}
+    added, shown = asyncio.run(new_items(port, key, titles, vectors))
+    print(f"POST /v1/items: {added:.2f} s; until it was recommended to a session: {shown:.2f} s (medians of 5)")
+    print(f"the server's CPU for an item and three lists: {(cpu_seconds(pid) - before) / len(titles):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
