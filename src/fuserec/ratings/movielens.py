@@ -109,10 +109,11 @@ def ratings_table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     rows = []
     for row in found["models"]:
         each = row["folds"].values()
-        mean = {key: float(np.mean([one[key] for one in each])) for key in ("mae", "few_rmse", "fit_seconds")}
+        mean = {key: float(np.mean([one[key] for one in each])) for key in ("mae", "fit_seconds")}
+        few = [one["few_rmse"] for one in each if one["few_rmse"] is not None]
         numbers = [f"{row['folds'][fold]['rmse']:.4f}" for fold in folds]
         mark = "●" if row["label"] == found["chosen"]["label"] else ""
-        means = [f"{row['mean_rmse']:.4f}", f"{mean['mae']:.4f}", f"{mean['few_rmse']:.4f}"]
+        means = [f"{row['mean_rmse']:.4f}", f"{mean['mae']:.4f}", f"{np.mean(few):.4f}" if few else "-"]
         rows.append([mark, row["label"], *numbers, *means, f"{mean['fit_seconds']:.1f}"])
     return header, rows
 
