@@ -31,14 +31,13 @@ from fuserec.recommenders.recommender import OnProgress
 
 FOLDS = ("u1", "u2", "u3", "u4", "u5")
 COLUMNS = ("genres",)  # plots, casts and directors as well gained nothing on held-out ratings (docs/benchmarks.md)
-EVERYTHING: dict[str, Any] = {"sweeps": 400, "keep": 150}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "Biases": ("Biases", {}),
     "NeighborRatings": ("NeighborRatings", {}),
     "ContentRatings": ("ContentRatings", {"by": "genres"}),
     "FactorRatings": ("FactorRatings", {}),
-    "BayesianFactors without content": ("BayesianFactors", {**EVERYTHING, "columns": ()}),
-    "BayesianFactors": ("BayesianFactors", EVERYTHING),
+    "BayesianFactors without content": ("BayesianFactors", {"columns": ()}),
+    "BayesianFactors": ("BayesianFactors", {}),
 }
 PEER = "myFM (peer)"  # shown, never chosen
 
