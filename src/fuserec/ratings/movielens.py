@@ -31,14 +31,13 @@ from fuserec.recommenders.recommender import OnProgress
 
 FOLDS = ("u1", "u2", "u3", "u4", "u5")
 COLUMNS = ("genres",)  # plots, casts and directors as well gained nothing on held-out ratings (docs/benchmarks.md)
-EVERYTHING: dict[str, Any] = {"sweeps": 400, "keep": 150}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "Biases": ("Biases", {}),
     "NeighborRatings": ("NeighborRatings", {}),
     "ContentRatings": ("ContentRatings", {"by": "genres"}),
     "FactorRatings": ("FactorRatings", {}),
-    "BayesianFactors without content": ("BayesianFactors", {**EVERYTHING, "columns": ()}),
-    "BayesianFactors": ("BayesianFactors", EVERYTHING),
+    "BayesianFactors without content": ("BayesianFactors", {"columns": ()}),
+    "BayesianFactors": ("BayesianFactors", {}),
 }
 PEER = "myFM (peer)"  # shown, never chosen
 
@@ -109,10 +108,11 @@ def ratings_table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     rows = []
     for row in found["models"]:
         each = row["folds"].values()
-        mean = {key: float(np.mean([one[key] for one in each])) for key in ("mae", "few_rmse", "fit_seconds")}
+        mean = {key: float(np.mean([one[key] for one in each])) for key in ("mae", "fit_seconds")}
+        few = [one["few_rmse"] for one in each if one["few_rmse"] is not None]
         numbers = [f"{row['folds'][fold]['rmse']:.4f}" for fold in folds]
         mark = "●" if row["label"] == found["chosen"]["label"] else ""
-        means = [f"{row['mean_rmse']:.4f}", f"{mean['mae']:.4f}", f"{mean['few_rmse']:.4f}"]
+        means = [f"{row['mean_rmse']:.4f}", f"{mean['mae']:.4f}", f"{np.mean(few):.4f}" if few else "-"]
         rows.append([mark, row["label"], *numbers, *means, f"{mean['fit_seconds']:.1f}"])
     return header, rows
 
