@@ -262,9 +262,7 @@ def test_metrics_count_by_route(client):
     client.get("/v1/users/v/recommendations")
     client.post("/v1/interactions", json={"user_id": "u", "item_id": "i"})
     text = client.get("/metrics").text
-    assert (
-        'fuserec_requests_total{method="GET",route="/v1/users/{user_id}/recommendations",status="200"} 2.0' in text
-    )
+    assert 'fuserec_requests_total{method="GET",route="/v1/users/{user_id}/recommendations",status="200"} 2.0' in text
     assert "fuserec_events_total 1.0" in text and "fuserec_items 40.0" in text
 
 
