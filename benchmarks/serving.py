@@ -3,7 +3,7 @@
     python benchmarks/serving.py [N_ITEMS] [SECONDS] [CONNECTIONS]
 
 A ContentWalk of synthetic items (see new_item.py) is served on loopback in a child process; an asyncio client in this
-one asks, one request after another on each connection, for a random user of 2,000 (kept: lists are made once and then
+one asks, one request after another on each connection, for a random user of 500 (kept: lists are made once and then
 kept), for a user nobody has asked for (made: each list is computed), and with one event in twenty requests (mixed). The
 client takes a part of the same cores. On a machine that others load too, only the server's CPU time tells something.
 """
@@ -128,7 +128,7 @@ def measure(pid, port, seconds, connections, key, everything, n_items):
     count = iter(range(10**9))
 
     def kept():
-        return "GET", f"/v1/users/{random.randrange(2_000)}/recommendations"
+        return "GET", f"/v1/users/{random.randrange(500)}/recommendations"
 
     def made():
         return "GET", f"/v1/users/{2_000 + next(count) % 18_000}/recommendations?k=20"
@@ -136,12 +136,12 @@ def measure(pid, port, seconds, connections, key, everything, n_items):
     def mixed():
         if random.random() > 0.05:
             return kept()
-        event = {"user_id": str(random.randrange(2_000)), "item_id": str(random.randrange(n_items - 1))}
+        event = {"user_id": str(random.randrange(500)), "item_id": str(random.randrange(n_items - 1))}
         return "POST", "/v1/interactions", event, key
 
     async def warm():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for user in range(2_000):
+        for user in range(500):
             await ask(reader, writer, "GET", f"/v1/users/{user}/recommendations")
         writer.close()
 
