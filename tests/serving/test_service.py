@@ -76,6 +76,12 @@ def test_a_model_that_knows_users_by_training_says_so_and_leaves_out_what_was_ch
     rows = service.loaded.model.catalog_.ids.rows(answer.items.ids)
     assert answer.basis == "popularity" and len(rows) == 19 and "i4" not in answer.items.ids
     assert (np.diff(popularity[rows]) <= 0).all()
+    assert "i4" not in service.recommend_session(["i4"]).items.ids
+
+
+def test_a_model_without_vectors_of_users_for_sessions_says_so(planted):
+    service = planted("NeuMF", epochs=2)
+    assert not service.about()["folds_events"]
     with pytest.raises(OptionError, match="knows users by training"):
         service.recommend_session(["i4"])
 

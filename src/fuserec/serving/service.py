@@ -19,7 +19,6 @@ from fuserec.errors import ConflictError, FuserecError, OptionError, UnknownIdEr
 from fuserec.query import search
 from fuserec.recommenders.recommender import Recommender, Rows, Scores
 from fuserec.retrieval import top_k
-from fuserec.serving.folding import for_history
 from fuserec.serving.loaded import Loaded, check_item, followed_by, given_vectors, load, with_items
 from fuserec.serving.media import MediaFolder
 from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem
@@ -119,11 +118,11 @@ class Service:
         liked, disliked = self._history(loaded.model, user)
         left_out = np.concatenate([disliked, loaded.model.catalog_.ids.rows(exclude)])
         row = int(model.users_.rows([user])[0])
-        trained = model.seen_[[row]].indices if row >= 0 else np.zeros(0, np.int64)
         if loaded.folds_events:
-            latest_first = dict.fromkeys([*liked[::-1].tolist(), *trained[::-1].tolist()])
-            history = [item for item in latest_first if item not in set(disliked.tolist())][::-1]
-            view = for_history(model, history)
+            trained = model.history.of_user(row)[0] if row >= 0 else np.zeros(0, np.int64)
+            both = np.concatenate([trained, liked])
+            history = [model.catalog_.ids[item] for item in both[~np.isin(both, disliked)]]
+            view = model.for_session(history)
             return Answer(
                 _ranked(loaded, view, 0, query, left_out, explain), "history" if len(history) else "popularity"
             )
@@ -154,8 +153,7 @@ class Service:
         """What somebody without an account did, item ids, the oldest first → the k best other items."""
         loaded = self._loaded
         ids = loaded.model.catalog_.ids
-        rows = ids.rows(items)
-        view = for_history(loaded.diverse(diversity), rows[rows >= 0])
+        view = loaded.diverse(diversity).for_session(item for item in items if item in ids)
         ranked = _ranked(loaded, view, 0, {"items": list(items), "k": k}, ids.rows(exclude), explain)
         unknown = tuple(item for item in items if item not in ids)
         return Answer(ranked, "history" if len(unknown) < len(items) else "popularity", unknown)
