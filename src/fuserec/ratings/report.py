@@ -198,7 +198,7 @@ class RatingReport:
     def _summed(self, values: NDArray[np.float64], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """A value for each rating (n,) → its sum for each user who has ratings among `rows`."""
         _, place = np.unique(self.users[rows], return_inverse=True)
-        return np.bincount(place, values[rows])
+        return np.bincount(place, values[rows]).astype(np.float64)
 
     def _counts(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         return self._summed(np.ones(len(self.users)), rows)
