@@ -37,7 +37,8 @@ def test_vectors_parts_and_titles_survive(saved):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 2, "made_with": "fuserec 9.0"}, "version 2, written by fuserec 9.0.*pip install -U fuserec"),
+        ({"version": 9, "made_with": "fuserec 9.0"}, "version 9, written by fuserec 9.0.*pip install -U fuserec"),
+        ({"version": 1, "made_with": "fuserec 0.0"}, "version 1, written by fuserec 0.0.*train the model again"),
         ({"format": "other"}, "has format 'other'; expected 'fuserec-model'"),
         ({"version": "new"}, "not a manifest"),
     ],

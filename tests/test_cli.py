@@ -130,7 +130,7 @@ def test_recommend_and_similar_read_the_model(model):
         (("train", "SHOP", "--out", "OUT", "--model", "EASE", "--set", "l22=3"), 2, "no option 'l22'"),
         (("import", "movilens", "SHOP", "OUT"), 2, "did you mean 'movielens'"),
         (("list", "encodrs"), 2, "did you mean 'encoders'"),
-        (("recommend", "MODEL"), 2, "Missing argument"),
+        (("recommend", "MODEL"), 2, "give a user id, or --items A,B,C"),
     ],
 )
 def test_errors_are_one_line_with_a_status(arguments, status, message, shop, model, tmp_path):

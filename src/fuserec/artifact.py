@@ -28,7 +28,7 @@ from fuserec.errors import ArtifactError
 from fuserec.packing import Arrays, pack_component, unpack
 from fuserec.recommenders.recommender import Recommender
 
-FORMAT, VERSION = "fuserec-model", 1
+FORMAT, VERSION = "fuserec-model", 2  # 2: histories in their order
 MANIFEST = "manifest.json"
 KEPT_ELSEWHERE = frozenset({"catalog_", "users_", "embeddings_"})  # everything else that is learned is packed
 
@@ -122,6 +122,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"{path} has version {version}, written by {manifest.get('made_with', 'a newer fuserec')}; "
             f"fuserec {__version__} reads up to version {VERSION}: pip install -U fuserec"
+        )
+    if version < VERSION:
+        raise ArtifactError(
+            f"{path} has version {version}, written by {manifest.get('made_with', 'an older fuserec')}; "
+            f"fuserec {__version__} reads version {VERSION}: train the model again"
         )
     return manifest
 

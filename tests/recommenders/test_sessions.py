@@ -10,7 +10,14 @@ from fuserec.artifact import load_model, save_model
 from fuserec.errors import OptionError, UnknownIdError
 from fuserec.fusion.fuser import fuse
 
-TRAINED = ("BPR", "LightGCN", "SoftmaxFactors", "Seeds")  # users have vectors that were trained: only near
+TRAINED = (
+    "BPR",
+    "FREEDOM",
+    "LightGCN",
+    "Seeds",
+    "SoftmaxFactors",
+    "VBPR",
+)  # users have vectors that were trained: only near
 CANNOT = r"has to be fitted again"
 
 

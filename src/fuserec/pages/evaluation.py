@@ -28,7 +28,7 @@ def examples(model: Recommender, users: Sequence[int], *, k: int = 6) -> list[Ex
     catalog = model.catalog_
     made = []
     for user in users:
-        seen = model.seen_[[user]].indices[-k:]
+        seen = model.history.of_user(user)[0][-k:]
         recommended = model.recommend(model.users_[user], k)
         made.append(
             Example(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import check_vectors, unit
 from fuserec.data.history import NOTHING
-from fuserec.device import one_thread
+from fuserec.device import check_device, one_thread
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
 from fuserec.recommenders.training import Arrays, HeldOut, TrainedRecommender, Weights
@@ -82,6 +82,7 @@ class SequentialRecommender(TrainedRecommender):
 
     def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
         """Learn from windows of the histories, then make the vectors of all items."""
+        check_device(self.device)  # before tensors of the dataset are put there
         self._check(dataset)
         part = dataset
         if validation is None:

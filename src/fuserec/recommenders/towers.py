@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
+from fuserec.data.embeddings import unit
 from fuserec.recommenders.content import columns_named
 from fuserec.recommenders.edges import Edges, product
 from fuserec.recommenders.factors import BPR, Batches, Factors, SoftmaxFactors, small
@@ -136,6 +137,9 @@ class TwoTower(SoftmaxFactors, ContentFactors):
     of its own beside that of the item tower, times a matrix. In training the item sought is left out of his mean:
     otherwise it would be found from itself. No vectors of users and, on the side that is ranked, of items are learned,
     so that what nobody chose is on a par with what many did.
+
+    told_: float32 (n_items, dim), what each item adds to the vector of a user who chose it, before unit length
+    user_map_: float32 (dim, dim), the matrix
     """
 
     sampling: Literal["uniform", "all", "popularity", "in-batch", "hard"] = "in-batch"
@@ -190,6 +194,25 @@ class TwoTower(SoftmaxFactors, ContentFactors):
             return self._users(weights, sums - embedding(self._tensor(chosen), told)), items
 
         return of
+
+    def keep(self, dataset: Dataset, weights: Weights) -> NDArray[np.float32]:
+        """The vectors of users and items, what new items need, and what each item tells of those who choose it."""
+        items = super().keep(dataset, weights)
+        self.told_ = (self._told(weights, self._tensor(items)) @ weights["user"]).cpu().numpy()
+        self.user_map_ = weights["user"].cpu().numpy()
+        return items
+
+    def extend(self) -> None:
+        """Vectors of the new items, which have none of their own in a history either."""
+        super().extend()
+        self.told_ = np.concatenate([self.told_, self.item_vectors_[len(self.told_) :] @ self.user_map_])
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """The vectors of users follow from their histories: those of new ones are made as in training."""
+        vectors = np.zeros((len(self.users_), self.told_.shape[1]), np.float32)
+        vectors[:kept] = self.user_vectors_[:kept]
+        vectors[users] = unit(self.seen_[users] @ self.told_)
+        self.user_vectors_ = vectors
 
     def _told(self, weights: Weights, items: "Tensor") -> "Tensor":
         """What each item tells of those who chose it (n_items, dim)."""
