@@ -161,7 +161,8 @@ def _encoded(folder: Path) -> Dataset:
 
     dataset = read_movielens(folder)
     catalog = replace(dataset.catalog, columns={name: dataset.catalog.columns[name] for name in COLUMNS})
-    return encode(replace(dataset, catalog=catalog))
+    # Chosen on u1.base, and the same whatever extras are installed.
+    return encode(replace(dataset, catalog=catalog), {"text": registry.make("encoder", "TfidfText")})
 
 
 def _part(everything: Dataset, file: Path) -> Dataset:
