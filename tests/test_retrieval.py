@@ -65,7 +65,6 @@ def test_neighbors_of_many_items_are_nearly_the_exact_ones(k, monkeypatch):
     present = np.arange(n) % 10 != 0
     exact = neighbor_graph(vectors, k, present)
     monkeypatch.setattr(retrieval, "MOST_EXACT", 1_000)
-    monkeypatch.setattr(retrieval, "LEAF", 200)
     near = neighbor_graph(vectors, k, present)
     assert (near.getnnz(axis=1) == np.where(present, k, 0)).all() and not near.diagonal().any()
     assert not near[:, ~present].nnz
@@ -73,15 +72,14 @@ def test_neighbors_of_many_items_are_nearly_the_exact_ones(k, monkeypatch):
     cosines = (vectors[rows] * vectors[columns]).sum(axis=1)
     np.testing.assert_allclose(near.data, cosines, rtol=1e-4)
     found = (exact > 0).multiply(near > 0).nnz / exact.nnz
-    assert found > 0.8 and near.data.mean() > 0.97 * exact.data.mean()
+    assert found > 0.95 and near.data.mean() > 0.99 * exact.data.mean()
     again = neighbor_graph(vectors, k, present)
     assert (near != again).nnz == 0
     floor = neighbor_graph(vectors, k, present, least=0.6)
     assert 0 < floor.nnz < near.nnz and floor.data.min() > 0.6
 
 
-def test_equal_vectors_are_neighbors_once_and_a_forest_of_them_ends(monkeypatch):
+def test_many_equal_vectors_are_neighbors_once(monkeypatch):
     monkeypatch.setattr(retrieval, "MOST_EXACT", 10)
-    monkeypatch.setattr(retrieval, "LEAF", 16)
     graph = neighbor_graph(np.ones((100, 4), np.float32) / 2, 3)
     assert (graph.getnnz(axis=1) == 3).all() and not graph.diagonal().any()

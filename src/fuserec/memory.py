@@ -4,6 +4,7 @@ import ctypes
 import gc
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,10 +42,8 @@ class PeakMemory:
 def give_back() -> None:
     """Return unused memory to the system: glibc would keep it, and it would count for who comes next."""
     gc.collect()
-    try:
+    with suppress(OSError, AttributeError):  # where there is no glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        pass  # not glibc
 
 
 def held(values: Any) -> float:

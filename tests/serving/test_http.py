@@ -152,7 +152,7 @@ def test_writing_needs_a_key_with_the_scope_and_reading_where_the_rules_say_so(s
         revoke_key(service.store, key.key_id)
         assert is_problem(client.get("/v1/model", headers=using(reader)), 401, "key")
         assert client.get("/healthz").json() == {"status": "alive"}
-    assert not list(service.store.__class__.open(f"sqlite:///{service.store._path}").events())
+    assert not list(type(service.store)(f"sqlite:///{service.store._path}").events())
 
 
 def test_a_key_has_its_rate_and_so_has_an_address(service):

@@ -129,7 +129,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path):
         other.execute("CREATE TABLE mine (x)")
     other.close()
     with pytest.raises(StoreError, match="something else"):
-        SQLiteStore(path)
+        SQLiteStore(f"sqlite:///{path}")
     path.write_bytes(b"not a database, but a long enough text" * 100)
     with pytest.raises(StoreError, match="not a database"):
-        SQLiteStore(path)
+        SQLiteStore(f"sqlite:///{path}")

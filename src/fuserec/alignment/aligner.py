@@ -47,10 +47,6 @@ class Aligner(ABC):
             names, blocks, present, _ = self.prepare(columns, fit_on)
             self.learn(names, blocks, present)
             return self
-        if not self.takes_views:
-            raise OptionError(
-                f"{type(self).__name__} does not learn from views of media; use Towers, or leave them out"
-            )
         for name, view in views.items():
             if name not in columns:
                 raise OptionError(f"views of {name!r}, which is not aligned{did_you_mean(name, columns)}")
@@ -99,8 +95,8 @@ class Aligner(ABC):
         """M blocks float32 (n, dim_m) of centered unit vectors, zero where missing; present bool (n, M), two a row."""
 
     def learn_views(self, names: Sequence[str], variants: Sequence[Vectors], present: NDArray[np.bool_]) -> None:
-        """As `learn`, of M arrays float32 (1 + n_views, n, dim_m), an item's own vectors first."""
-        raise NotImplementedError
+        """As `learn`, of M arrays float32 (1 + n_views, n, dim_m), an item's own vectors first; few aligners can."""
+        raise OptionError(f"{type(self).__name__} does not learn from views of media; use Towers, or leave them out")
 
     @abstractmethod
     def to_shared(self, name: str, block: Vectors) -> Vectors:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
 from fuserec.errors import DataError, MissingExtraError, StoreError
 from fuserec.serving.stores.records import event_of, item_dict, item_of, key_dict, key_of
@@ -26,6 +26,7 @@ class MongoStore(Store):
     kind = "mongodb"
 
     def __init__(self, address: str) -> None:
+        """`mongodb://localhost:27017/shop` → the store in the database `shop`."""
         try:
             import pymongo
         except ImportError:
@@ -36,11 +37,6 @@ class MongoStore(Store):
             self._database = self._client.get_default_database(DATABASE)
             self.ping()
             self._database.events.create_index([("user_id", 1), ("time", 1)])
-
-    @classmethod
-    def open(cls, address: str) -> Self:
-        """`mongodb://localhost:27017/shop` → the store in the database `shop`."""
-        return cls(address)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

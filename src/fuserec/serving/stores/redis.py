@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
 from fuserec.errors import DataError, MissingExtraError, StoreError
 from fuserec.serving.stores.records import event_of, item_dict, item_of, key_dict, key_of
@@ -41,6 +41,7 @@ class RedisStore(Store):
     kind = "redis"
 
     def __init__(self, address: str) -> None:
+        """`redis://localhost:6379/0` → the store."""
         try:
             import redis
         except ImportError:
@@ -57,11 +58,6 @@ class RedisStore(Store):
                 log.warning(
                     "store %s keeps events in memory only; start redis-server with --appendonly yes", self._told
                 )
-
-    @classmethod
-    def open(cls, address: str) -> Self:
-        """`redis://localhost:6379/0` → the store."""
-        return cls(address)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

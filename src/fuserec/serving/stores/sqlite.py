@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Self
 
 from fuserec.errors import DataError, OptionError, StoreError
 from fuserec.serving.stores.store import Event, Key, Store, StoredItem
@@ -34,8 +33,12 @@ class SQLiteStore(Store):
 
     kind = "sqlite"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, address: str) -> None:
+        """`sqlite:///shop.sqlite` (relative) or `sqlite:////var/lib/shop.sqlite` (absolute) → the store."""
+        scheme, _, name = address.partition(":///")
+        if scheme != "sqlite" or not name:
+            raise OptionError(f"store {address!r}: expected sqlite:///FILE, or sqlite:////FOLDER/FILE for a full path")
+        self._path = path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writing, self._reading = Lock(), Lock()
         with self._errors():
@@ -48,14 +51,6 @@ class SQLiteStore(Store):
                 if tables and ("events",) not in tables:
                     raise StoreError(f"{path} is a database of something else (it has a table {tables[0][0]!r})")
             self._writer.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-
-    @classmethod
-    def open(cls, address: str) -> Self:
-        """`sqlite:///shop.sqlite` (relative) or `sqlite:////var/lib/shop.sqlite` (absolute) → the store."""
-        scheme, _, path = address.partition(":///")
-        if scheme != "sqlite" or not path:
-            raise OptionError(f"store {address!r}: expected sqlite:///FILE, or sqlite:////FOLDER/FILE for a full path")
-        return cls(Path(path))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Self
 
 from fuserec import registry
 from fuserec.data.interactions import MILLISECONDS
@@ -79,10 +78,9 @@ class Store(ABC):
 
     kind: str
 
-    @classmethod
     @abstractmethod
-    def open(cls, address: str) -> Self:
-        """Address → the store, made where it is not there."""
+    def __init__(self, address: str) -> None:
+        """An address → the store, made where it is not there."""
 
     @abstractmethod
     def add_events(self, events: Sequence[Event]) -> list[bool]:
@@ -138,7 +136,7 @@ def open_store(address: str) -> Store:
             f"store {without_password(address)!r}: expected sqlite:///FILE, redis://HOST:PORT/NUMBER or "
             f"mongodb://HOST:PORT/DATABASE{did_you_mean(scheme, known)}"
         )
-    store: Store = registry.load("store", scheme).open(address)
+    store: Store = registry.load("store", scheme)(address)
     return store
 
 
