@@ -94,3 +94,14 @@ def test_sessions_of_a_model_with_rules_and_with_new_items(walk, train):
     assert chosen.recommend(items=["i2", "i6"], k=3).ids == walk.recommend(items=["i2", "i6"], k=3, exclude=["i4"]).ids
     more = walk.with_interactions(["new"], ["i1"])
     assert more.recommend("new", k=3).ids == walk.recommend(items=["i1"], k=3).ids
+
+
+@pytest.mark.parametrize("name", ["BPR", "VBPR"])
+def test_a_session_counts_item_biases_like_everybody(name, train):
+    model = fitted(name, train)
+    items = history(train, "u2")
+    session = model.for_session(items)
+    rows = train.catalog.ids.rows(items)
+    told = model.item_vectors_[rows, :-1].mean(axis=0)
+    expected = model.item_vectors_[:, :-1] @ told + model.item_vectors_[:, -1]
+    np.testing.assert_allclose(session.score(np.zeros(1, np.int64))[0], expected, atol=1e-5)

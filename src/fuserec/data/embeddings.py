@@ -111,6 +111,13 @@ def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> 
             raise OptionError(f"{told} {name!r}{did_you_mean(name, known)} There are: {there}.")
 
 
+def cosines(vectors: NDArray[np.float32], row: int) -> NDArray[np.float32]:
+    """Float32 (n, dim) and a row → the cosine of its vector with every other, float32 (n,)."""
+    scaled = unit(vectors)
+    found: NDArray[np.float32] = scaled @ scaled[row]
+    return found
+
+
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Float32 (n, dim) → the same at unit length; rows shorter than 1e-8 become zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -47,24 +47,44 @@ def evaluate_ratings(
         raise DataError(f"the test part of {test.name} has no ratings; nothing to measure")
     results = []
     for label, model, seconds, validation, peak in found:
-        start = time.perf_counter()
-        predicted = model.predict(rows.users, rows.items)
-        took = time.perf_counter() - start
-        results.append(
-            RatingResult(
-                label=label,
-                name=type(model).__name__,
-                options=model.options(),
-                predicted=predicted,
-                chance=model.like(rows.users, rows.items),
-                validation=validation,
-                fit_seconds=seconds,
-                predict_seconds=took,
-                peak_mb=peak.megabytes,
-            )
-        )
-    first = found[0][1]
-    known = np.bincount(split.train.interactions.items, minlength=split.train.n_items)
+        results.append(result(label, model, test, validation, fit_seconds=seconds, peak_mb=peak.megabytes))
+    return report_of(split, split.train, test, found[0][1], results, seed=seed, test_opened=n_opened)
+
+
+def result(label: str, model: RatingPredictor, test: Dataset, validation: float, **costs: float) -> RatingResult:
+    """A fitted model and the test part → its row of a report; costs: `fit_seconds`, `peak_mb`, ..."""
+    rows = test.interactions
+    start = time.perf_counter()
+    predicted = model.predict(rows.users, rows.items)
+    return RatingResult(
+        label=label,
+        name=type(model).__name__,
+        options=model.options(),
+        predicted=predicted,
+        predict_seconds=time.perf_counter() - start,
+        chance=model.like(rows.users, rows.items),
+        validation=validation,
+        **costs,
+    )
+
+
+def report_of(
+    split: Split,
+    learned_from: Dataset,
+    test: Dataset,
+    first: RatingPredictor,
+    results: Sequence[RatingResult],
+    *,
+    seed: int = 0,
+    test_opened: int,
+) -> RatingReport:
+    """Rows of models fitted on `learned_from`, of which `first` tells the scale → the report on the test part.
+
+    Chosen is the model with the lowest error on validation; one without such an error is only shown.
+    """
+    rows = test.interactions
+    assert rows.ratings is not None
+    known = np.bincount(learned_from.interactions.items, minlength=learned_from.n_items)
     return RatingReport(
         dataset=described(split),
         split=split.name,
@@ -74,9 +94,9 @@ def evaluate_ratings(
         ratings=rows.ratings,
         few=known[rows.items] < FEW,
         models=tuple(results),
-        chosen=min(found, key=lambda one: one[3])[0],
+        chosen=min((one for one in results if one.validation is not None), key=lambda one: one.validation or 0.0).label,
         seed=seed,
-        test_opened=n_opened,
+        test_opened=test_opened,
     )
 
 

@@ -24,7 +24,7 @@ from fuserec.data.interactions import Interactions
 from fuserec.encoders.encoder import encode
 from fuserec.errors import DataError, OptionError
 from fuserec.evaluation import open_test
-from fuserec.ratings.evaluation import described, measured
+from fuserec.ratings.evaluation import measured, report_of, result
 from fuserec.ratings.predictor import RatingPredictor, hold_out_ratings, rating_matrix
 from fuserec.ratings.report import FEW, RatingReport, RatingResult
 from fuserec.recommenders.recommender import OnProgress
@@ -190,40 +190,13 @@ def _measured_fold(
         fitted.append((label, model, validation, time.perf_counter() - start, time.process_time() - cpu))
     split = Split(part, held, test, f"given, {fold}")
     opened, n_opened = open_test(split)
-    rows = opened.interactions
-    assert rows.ratings is not None
-    results = []
-    for label, model, validation, seconds, cpu in fitted:
-        start = time.perf_counter()
-        predicted = model.predict(rows.users, rows.items)
-        took = time.perf_counter() - start
-        results.append(
-            RatingResult(
-                label=label,
-                name=type(model).__name__,
-                options=model.options(),
-                predicted=predicted,
-                chance=model.like(rows.users, rows.items),
-                validation=validation,
-                fit_seconds=seconds,
-                predict_seconds=took,
-                cpu_seconds=cpu,
-            )
-        )
+    results = [
+        result(label, model, opened, validation, fit_seconds=seconds, cpu_seconds=cpu)
+        for label, model, validation, seconds, cpu in fitted
+    ]
     first = fitted[0][1]
     results += _peer(folder, base, opened, first)
-    return RatingReport(
-        dataset=described(split),
-        split=split.name,
-        scale=(float(first.scale_[0]), float(first.scale_[1]), float(first.scale_[2])),
-        like_from=first.like_from_,
-        users=rows.users,
-        ratings=rows.ratings,
-        few=np.bincount(base.interactions.items, minlength=base.n_items)[rows.items] < FEW,
-        models=tuple(results),
-        chosen=min(fitted, key=lambda one: one[2])[0],
-        test_opened=n_opened,
-    )
+    return report_of(split, base, opened, first, results, test_opened=n_opened)
 
 
 def _peer(folder: Path, base: Dataset, test: Dataset, floor: RatingPredictor) -> list[RatingResult]:

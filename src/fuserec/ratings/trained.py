@@ -9,7 +9,17 @@ import numpy as np
 
 from fuserec.data.dataset import Dataset
 from fuserec.errors import OptionError
-from fuserec.ratings.predictor import RatingPredictor, Values, hold_out_ratings, padded, rating_matrix
+from fuserec.ratings.predictor import (
+    L2_ITEMS,
+    L2_USERS,
+    RatingPredictor,
+    Values,
+    biases,
+    hold_out_ratings,
+    padded,
+    rating_matrix,
+)
+from fuserec.recommenders.neumf import network, network_start
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores
 from fuserec.recommenders.training import Arrays, TrainedRecommender, Weights
 
@@ -28,10 +38,10 @@ class TrainedRatings(RatingPredictor, TrainedRecommender):
     """  # noqa: D205
 
     dim: int = 32
-    l2: float = 0.02  # of the weights of a batch
+    l2: float = 0.1  # of the weights of a batch
     epochs: int = 60
-    patience: int = 5
-    batch: int = 4_096
+    patience: int = 10
+    batch: int = 1_024
     learning_rate: float = 0.01
 
     @abstractmethod
@@ -87,11 +97,12 @@ class FactorRatings(TrainedRatings):
 
     def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
         """Biases of this dataset, small random vectors."""
+        user_bias, item_bias = biases(dataset, L2_ITEMS, L2_USERS)  # without what is held out, unlike `user_bias_`
         weights = {
             "users": 0.1 * rng.standard_normal((dataset.n_users, self.dim), dtype=np.float32),
             "items": 0.1 * rng.standard_normal((dataset.n_items, self.dim), dtype=np.float32),
-            "user_bias": self.user_bias_.copy(),
-            "item_bias": self.item_bias_.copy(),
+            "user_bias": user_bias,
+            "item_bias": item_bias,
         }
         return weights | ({"rated": np.zeros((dataset.n_items, self.dim), np.float32)} if self.implicit else {})
 
@@ -155,51 +166,35 @@ class FactorRatings(TrainedRatings):
 
 @dataclass(kw_only=True, eq=False)
 class NeuMFRatings(TrainedRatings):
-    """Neural matrix factorization (He 2017, eq. 12) with a rating for a head: a product and a network side by side.
+    """Neural matrix factorization (He 2017, eq. 12) with a rating for a head: the network of `NeuMF`, and biases.
 
-    weights_: name → float32 array: embeddings of the product and of the network, its layers, biases
+    weights_: name → float32 array, see `fuserec.recommenders.neumf.network`; `bias/users`
     """
 
     dim: int = 16  # of the product; the network has as many of each side, a hidden layer of as many and one of half
-    l2: float = 0.05
+    l2: float = 0.2
+    batch: int = 4_096
 
     def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
-        """Biases of this dataset, small random embeddings, layers scaled by their inputs (He 2015)."""
-        d, half = self.dim, max(1, self.dim // 2)
-
-        def normal(rows: int, columns: int, scale: float) -> Values:
-            return np.float32(scale) * rng.standard_normal((rows, columns), dtype=np.float32)
-
-        return {
-            "users": normal(dataset.n_users, 2 * d, 0.1),
-            "items": normal(dataset.n_items, 2 * d, 0.1),
-            "hidden": normal(2 * d, d, (1.0 / d) ** 0.5),
-            "hidden_bias": np.zeros(d, np.float32),
-            "second": normal(d, half, (2.0 / d) ** 0.5),
-            "second_bias": np.zeros(half, np.float32),
-            "product": np.ones(d, np.float32),
-            "out": normal(half, 1, 0.1)[:, 0],
-            "user_bias": self.user_bias_.copy(),
-            "item_bias": self.item_bias_.copy(),
-        }
+        """Biases of this dataset, small random weights."""
+        hidden = (self.dim, max(1, self.dim // 2))
+        start = network_start(rng, dataset.n_users, dataset.n_items, self.dim, hidden)
+        user_bias, item_bias = biases(dataset, L2_ITEMS, L2_USERS)  # without what is held out, unlike `user_bias_`
+        return start | {"bias/users": user_bias, "bias/items": item_bias}
 
     def forward(self, dataset: Dataset) -> Forward:
         """Biases, product and network."""
-        import torch
 
-        d = self.dim
+        def rate(weights: Weights, users: "Tensor", items: "Tensor") -> "tuple[Tensor, Tensor]":
+            of_user, of_item = weights["bias/users"][users], weights["bias/items"][items]
+            size = of_user**2 + of_item**2
+            for part in ("gmf", "mlp"):
+                size = (
+                    size + (weights[f"{part}/users"][users] ** 2).sum(1) + (weights[f"{part}/items"][items] ** 2).sum(1)
+                )
+            return of_user + network(weights, users, items), size.mean()
 
-        def network(weights: Weights, users: "Tensor", items: "Tensor") -> "tuple[Tensor, Tensor]":
-            mine, own = weights["users"][users], weights["items"][items]
-            of_user, of_item = weights["user_bias"][users], weights["item_bias"][items]
-            joined = torch.cat([mine[:, d:], own[:, d:]], 1)
-            hidden = torch.relu(joined @ weights["hidden"] + weights["hidden_bias"])
-            second = torch.relu(hidden @ weights["second"] + weights["second_bias"])
-            found = (mine[:, :d] * own[:, :d]) @ weights["product"] + second @ weights["out"]
-            size = (mine**2).sum(1) + (own**2).sum(1) + of_user**2 + of_item**2
-            return of_user + of_item + found, size.mean()
-
-        return network
+        return rate
 
     def keep_weights(self, weights: Arrays, dataset: Dataset) -> None:
         """All of them."""
@@ -208,8 +203,8 @@ class NeuMFRatings(TrainedRatings):
     def extend(self) -> None:
         """New items have neither bias nor embedding."""
         super().extend()
-        n_items = self.catalog_.n_items
-        self.weights_ = self.weights_ | {name: padded(self.weights_[name], n_items) for name in ("items", "item_bias")}
+        of_items = {name: padded(w, self.catalog_.n_items) for name, w in self.weights_.items() if "/items" in name}
+        self.weights_ = self.weights_ | of_items
 
     def estimate(self, users: Rows, items: Rows) -> Values:
         """User and item rows (n,) → mean + biases + product + network, float32 (n,)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import unit
+from fuserec.data.embeddings import cosines, unit
 from fuserec.device import check_device
 from fuserec.errors import OptionError
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
@@ -105,9 +105,7 @@ class ChoiceModel(TrainedRecommender):
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the cosine of its vector with every other, float32 (n_items,)."""
-        vectors = unit(self.item_vectors_)
-        cosine: Scores = vectors @ vectors[item]
-        return cosine
+        return cosines(self.item_vectors_, item)
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the title of each item of the history, and its share: by cosine of vectors.
@@ -120,11 +118,6 @@ class ChoiceModel(TrainedRecommender):
         titles = [self.catalog_.title(int(row)) for row in history]
         near = unit(self.item_vectors_[history]) @ unit(self.item_vectors_[items]).T  # (len(history), m)
         return [shares(titles, np.exp(column / 0.1)) for column in near.T]
-
-    def _tensor(self, array: NDArray[Any]) -> "Tensor":
-        import torch
-
-        return torch.from_numpy(array).to(self.device)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -198,8 +191,7 @@ class Factors(ChoiceModel):
     def fold_in(self, users: Rows, kept: int) -> None:
         """The vector of a user is set to the mean of those of the items of the history.
 
-        On MovieLens-100K that ranks better than least squares (Hu 2008, eq. 4) over the same vectors, and 1 to 12 %
-        worse than vectors that were trained (ndcg@20, leave-last-out, validation).
+        That ranks a little worse than vectors that were trained (`benchmarks/sessions.py`).
         """
         vectors = np.zeros((len(self.users_), self.item_vectors_.shape[1]), np.float32)
         vectors[:kept] = self.user_vectors_[:kept]
@@ -271,6 +263,11 @@ class BPR(Factors):
             scores = scores.topk(self.negatives, dim=1).values
         lengths = (users**2).sum() + (mine**2).sum() + (others**2).sum() / each
         return softplus(scores - (mine * users).sum(-1, keepdim=True)).mean() + self.l2 * lengths / len(chosen)
+
+    def fold_in(self, users: Rows, kept: int) -> None:
+        """As of all factors, and the 1 that adds an item's bias."""
+        super().fold_in(users, kept)
+        self.user_vectors_[users, -1] = 1.0
 
 
 @dataclass(kw_only=True, eq=False)

@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.dataset import Dataset
-from fuserec.data.embeddings import check_vectors, unit
+from fuserec.data.embeddings import check_vectors, cosines, unit
 from fuserec.data.history import NOTHING
 from fuserec.device import check_device, one_thread
 from fuserec.errors import DataError, OptionError
@@ -193,9 +193,7 @@ class SequentialRecommender(TrainedRecommender):
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the cosine of its vector with every other, float32 (n_items,)."""
-        vectors = unit(self.item_vectors_)
-        cosine: Scores = vectors @ vectors[item]
-        return cosine
+        return cosines(self.item_vectors_, item)
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → title of an item of the history → its share, by what is lost without it.
@@ -314,8 +312,3 @@ class SequentialRecommender(TrainedRecommender):
             raise DataError(f"{name}: without ids it needs vectors; encode the dataset first, or use ids=true")
         if self.gaps and dataset.interactions.times is None:
             raise DataError(f"{name}: {dataset.name} has no times, which gaps=true needs; use gaps=false")
-
-    def _tensor(self, array: NDArray[Any]) -> "Tensor":
-        import torch
-
-        return torch.from_numpy(array).to(self.device)

@@ -84,6 +84,12 @@ class TrainedRecommender(Recommender):
         self.losses_, self.validation_ = np.array(loop.losses, np.float32), np.array(loop.validation, np.float32)
         return loop.kept
 
+    def _tensor(self, array: NDArray[Any]) -> "Tensor":
+        """An array → the same on `device`."""
+        import torch
+
+        return torch.from_numpy(array).to(self.device)
+
     def _state_file(self, dataset: Dataset) -> Path | None:
         """Where the state after an epoch is saved: a name of its own for each model, options, and dataset."""
         if not self.checkpoint:
