@@ -1,11 +1,12 @@
 """Items encoded per second from files, beside the bare encoder on what was decoded before, by one and by two workers.
 
-    python benchmarks/encoding.py [--images 200] [--sounds 200] [--texts 500] [--repeats 5] [--encoders A,B]
+    python benchmarks/encoding.py [--images 200] [--sounds 200] [--texts 500] [--videos 24] [--repeats 5]
+                                  [--encoders A,B]
 
-Renders 300-pixel JPEG, 2-second WAV and short English texts into a temporary folder. The two are measured in turn, and
-the median of the repeats counts; weights are loaded before. `share` is items/s from files over items/s of the bare
-encoder; CPU is processor seconds over wall seconds: how many cores were really busy; `of CPU` is the bare encoder's
-processor seconds over those from files, which other work on the machine disturbs less.
+Renders 300-pixel JPEG, 2-second WAV, clips as of the toy shop and short English texts into a temporary folder. The two
+are measured in turn, and the median of the repeats counts; weights are loaded before. `share` is items/s from files
+over items/s of the bare encoder; CPU is processor seconds over wall seconds: how many cores were really busy; `of CPU`
+is the bare encoder's processor seconds over those from files, which other work on the machine disturbs less.
 """
 
 import os
@@ -27,16 +28,17 @@ from fuserec.data.dataset import Dataset
 from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.data.media import Limits
-from fuserec.encoders.encoder import Encoder, _ColumnRun
+from fuserec.encoders.encoder import Encoder, _ColumnRun, default_encoders
 from fuserec.errors import FuserecError
 from fuserec.registry import components, make
+from fuserec.sources.toy_media import paint, write_clip
 
 WORDS = (
     "red blue summer winter dress shoe running garden kitchen table lamp music film story cat dog city night".split()
 )
 
 
-def render(folder: Path, n_images: int, n_sounds: int, n_texts: int) -> Dataset:
+def render(folder: Path, n_images: int, n_sounds: int, n_texts: int, n_videos: int) -> Dataset:
     rng = np.random.default_rng(0)
     images, sounds = [f"{row}.jpg" for row in range(n_images)], [f"{row}.wav" for row in range(n_sounds)]
     for name in images:
@@ -49,11 +51,14 @@ def render(folder: Path, n_images: int, n_sounds: int, n_texts: int) -> Dataset:
         with wave.open(str(folder / name), "wb") as file:
             file.setparams((1, 2, 16_000, 0, "NONE", ""))
             file.writeframes((tone * 32_767).astype("<i2").tobytes())
+    videos = [f"{row}.mp4" for row in range(n_videos)]
+    for row, name in enumerate(videos):
+        write_clip(folder / name, paint("kite", row % 6, row % 4, rng))
     texts = [" ".join(rng.choice(WORDS, rng.integers(4, 24))) + f" {row}" for row in range(n_texts)]
-    n_items = max(n_images, n_sounds, n_texts)
+    n_items = max(n_images, n_sounds, n_texts, n_videos)
     columns = {
         modality: Column(modality, modality, (*values, *[None] * (n_items - len(values))))
-        for modality, values in (("image", images), ("audio", sounds), ("text", texts))
+        for modality, values in (("image", images), ("audio", sounds), ("text", texts), ("video", videos))
     }
     none = np.zeros(0, np.int64)
     catalog = Catalog(Ids(str(row) for row in range(n_items)), columns, folder)
@@ -72,7 +77,7 @@ def medians(works, repeats: int) -> list[tuple[float, float]]:
 
 
 def measure(name: str, dataset: Dataset, workers: int, repeats: int) -> str:
-    encoder: Encoder = make("encoder", name)
+    encoder: Encoder = default_encoders()["video"] if name == "VideoFrames" else make("encoder", name)
     column = dataset.catalog.columns[encoder.modality]
     rows = [row for row, value in enumerate(column.values) if value is not None]
     values = [column.values[row] for row in rows]
@@ -98,11 +103,11 @@ def measure(name: str, dataset: Dataset, workers: int, repeats: int) -> str:
 
 
 def usable(name: str) -> bool:
-    """Whether an encoder of texts, pictures or sounds can be made without options, and its weights are here."""
+    """Whether an encoder can be made without options, and its weights are here."""
     try:
         encoder = make("encoder", name)
         encoder.state()
-        return encoder.modality in ("text", "image", "audio")
+        return encoder.modality in ("text", "image", "audio", "video")
     except FuserecError as error:
         print(f"{name}: left out ({error})".splitlines()[0])
         return False
@@ -110,7 +115,7 @@ def usable(name: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for option, default in (("images", 200), ("sounds", 200), ("texts", 500), ("repeats", 5)):
+    for option, default in (("images", 200), ("sounds", 200), ("texts", 500), ("videos", 24), ("repeats", 5)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--encoders", help="names, separated by commas; default: all that need no option")
     options = parser.parse_args()
@@ -118,7 +123,7 @@ def main() -> None:
         options.encoders.split(",") if options.encoders else [name for name in components("encoder") if usable(name)]
     )
     with tempfile.TemporaryDirectory() as folder:
-        dataset = render(Path(folder), options.images, options.sounds, options.texts)
+        dataset = render(Path(folder), options.images, options.sounds, options.texts, options.videos)
         print(
             f"{'encoder':18s} {'dim':>5s} {'workers':>7s} {'files/s':>10s}   CPU {'bare/s':>10s}   CPU   share  of CPU"
         )
