@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix, vstack
 
 BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
 MOST_EXACT = 20_000  # items whose neighbours are looked for among all
-PROBES = 16  # cells looked into, of 3 sqrt(n)
+PROBES = 32  # cells looked into, of 3 sqrt(n)
 PER_CELL = 40  # points by which its center is found; with fewer faiss warns
 
 
