@@ -69,6 +69,15 @@ def test_an_event_changes_the_next_recommendation_and_counts_once(client):
     assert told["new"] == [True, True] and told["unknown_items"] == ["not-there"] and len(set(told["event_ids"])) == 2
 
 
+def test_interests_have_the_documented_fields(client, service):
+    told = client.get("/v1/users/user-1/interests", params={"n": 1})
+    assert told.status_code == 200 and told.json() == service.interests("user-1", 1).to_dict()
+    document = client.get("/openapi.json").json()["components"]["schemas"]["Interest"]["properties"]
+    assert {"column", "kind", "name", "share", "base", "lift", "recommended", "because", "typical"} == set(document)
+    assert client.get("/v1/users/a/b/interests").json() == {"query": {"user": "a/b"}, "n_items": 0, "interests": []}
+    assert is_problem(client.get("/v1/users/u/interests?n=0"), 422, "request")
+
+
 def test_sessions_and_similar_items(client, service):
     first, second = service.loaded.base.catalog_.ids[:2]
     told = client.post("/v1/recommendations", json={"items": [first, "?"], "k": 4}).json()
@@ -277,7 +286,8 @@ def test_the_model_says_what_it_can_and_is_reloaded(client, service):
 def test_the_openapi_document_names_every_address_with_examples(client):
     told = client.get("/openapi.json").json()
     assert set(told["paths"]) == {
-        "/v1/users/{user_id}/recommendations", "/v1/recommendations", "/v1/items/{item_id}/similar", "/v1/search",
+        "/v1/users/{user_id}/recommendations", "/v1/users/{user_id}/interests", "/v1/recommendations",
+        "/v1/items/{item_id}/similar", "/v1/search",
         "/v1/interactions", "/v1/items", "/v1/items/{item_id}", "/v1/model", "/v1/model/reload",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip

@@ -11,6 +11,7 @@ from fuserec import load_model, make, save_model
 from fuserec.data.media import Limits
 from fuserec.errors import ArtifactError, ConflictError, DataError, MediaError, OptionError, UnknownIdError
 from fuserec.fusion.fuser import fuse
+from fuserec.interest import interest_profile
 from fuserec.serving.media import MediaFolder
 from fuserec.serving.service import Service
 from fuserec.serving.stores.store import Event, open_store
@@ -123,6 +124,36 @@ def test_an_event_that_comes_while_a_list_is_made_is_not_lost(service, monkeypat
     stale = service.recommend("user-1", 5)
     monkeypatch.setattr(service, "_recommend", whole)
     assert stale.items.ids[0] not in service.recommend("user-1", 5).items.ids
+
+
+@pytest.mark.parametrize("name", ["ContentWalk", "BPR"])
+def test_interests_follow_the_history_and_new_events(name, planted):
+    service = planted(name, **({"epochs": 2} if name == "BPR" else {}))
+    model = service.loaded.base
+    trained = service.interests("u2")
+    assert trained.to_dict() == interest_profile(model, "u2").to_dict()
+    assert service.interests("new").to_dict() == {"query": {"user": "new"}, "n_items": 0, "interests": []}
+    service.add_events([event("new", item, place) for place, item in enumerate(("i2", "i4", "i6", "i8", "nothing"))])
+    told = service.interests("new", 1)
+    assert told.n_items == 4 and told.query == {"user": "new"}
+    assert told.likings == interest_profile(model, items=["i2", "i4", "i6", "i8"], n=1).likings
+    more = next(item for item in model.catalog_.ids if item not in model.recommend("u2", 1).ids)
+    service.add_events([event("u2", item, 9, kind="dislike") for item in model.catalog_.ids])
+    assert service.interests("u2").n_items == 0
+    service.add_events([event("u2", more, 10)])
+    assert service.interests("u2").n_items == 1
+
+
+def test_interests_name_what_a_user_goes_for(service):
+    title = service.loaded.base.catalog_.columns["title"].values
+    word = "lantern"
+    alike = [service.loaded.base.catalog_.ids[row] for row, told in enumerate(title) if word in told.lower()]
+    service.add_events([event("new", item, place) for place, item in enumerate(alike)])
+    service.add_item("fresh", {"title": title[7]})
+    service.add_events([event("new", "fresh", 50)])
+    told = service.interests("new")
+    assert told.n_items == len(alike) > 2
+    assert word in [one.name for one in told.likings if one.column == "title"]
 
 
 def test_a_session_is_recommended_for(service):

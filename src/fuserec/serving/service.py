@@ -4,9 +4,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from json import dumps
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -16,9 +14,11 @@ import numpy as np
 from fuserec.data.catalog import MEDIA
 from fuserec.data.recommendations import Recommendations
 from fuserec.errors import ConflictError, FuserecError, OptionError, UnknownIdError, did_you_mean
+from fuserec.interest import Aspect, InterestProfile, aspects_of, interest_profile
 from fuserec.query import search
-from fuserec.recommenders.recommender import Recommender, Rows, Scores
+from fuserec.recommenders.recommender import Recommender, Rows
 from fuserec.retrieval import top_k
+from fuserec.serving.lists import Answer, by_popularity, candidates, ranked, shortened, without_removed
 from fuserec.serving.loaded import Loaded, check_item, followed_by, given_vectors, load, with_items
 from fuserec.serving.media import MediaFolder
 from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem
@@ -29,34 +29,13 @@ USERS_KEPT, LISTS_KEPT = 10_000, 16  # users whose lists are kept, and lists of 
 Upload = tuple[IO[bytes], str]  # a media file, and the name that the client gave it
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A list, and what it follows from.
-
-    basis: `history` (what the user did, up to now), `training` (what was known in training) or `popularity`
-    unknown_items: ids in the question that the model does not know
-    """
-
-    items: Recommendations
-    basis: str
-    unknown_items: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form: that of `Recommendations`, with `basis` and `unknown_items`."""
-        return {**self.items.to_dict(), "basis": self.basis, "unknown_items": list(self.unknown_items)}
-
-    @cached_property
-    def json(self) -> bytes:
-        """The same as bytes, made once."""
-        return dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
 class Service:
     """Serves one model folder from one store. Methods may be called from several threads at once."""
 
     def __init__(self, folder: Path, store: Store, media: MediaFolder) -> None:
         self.folder, self.store, self.media = folder, store, media
-        self._changing, self._keeping = Lock(), Lock()
+        self._changing, self._keeping, self._grouping = Lock(), Lock(), Lock()
+        self._grouped: tuple[Recommender, tuple[Aspect, ...]] | None = None
         self._lists: OrderedDict[str, dict[Any, Answer]] = OrderedDict()
         self._loaded = self._load()
 
@@ -119,20 +98,18 @@ class Service:
         left_out = np.concatenate([disliked, loaded.model.catalog_.ids.rows(exclude)])
         row = int(model.users_.rows([user])[0])
         if loaded.folds_events:
-            trained = model.history.of_user(row)[0] if row >= 0 else np.zeros(0, np.int64)
-            both = np.concatenate([trained, liked])
-            history = [model.catalog_.ids[item] for item in both[~np.isin(both, disliked)]]
+            history = _history_of(model, row, liked, disliked)
             view = model.for_session(history)
             return Answer(
-                _ranked(loaded, view, 0, query, left_out, explain), "history" if len(history) else "popularity"
+                ranked(loaded, view, 0, query, left_out, explain), "history" if len(history) else "popularity"
             )
         left_out = np.concatenate([left_out, liked])
         if row >= 0:
-            return Answer(_ranked(loaded, model, row, query, left_out, explain), "training")
-        scores = np.where(_candidates(loaded, left_out), model.popularity_, -np.inf).astype(np.float32)
+            return Answer(ranked(loaded, model, row, query, left_out, explain), "training")
+        scores = np.where(candidates(loaded, left_out), model.popularity_, -np.inf).astype(np.float32)
         best = top_k(scores[None], k)[0]
         best = best[np.isfinite(scores[best])]
-        return Answer(_listed(model, query, best, scores[best], explain), "popularity")
+        return Answer(by_popularity(model, query, best, scores[best], explain), "popularity")
 
     def _history(self, model: Recommender, user: str) -> tuple[Rows, Rows]:
         """User id → rows of the items that events speak for, the oldest first, and of those they speak against."""
@@ -154,16 +131,36 @@ class Service:
         loaded = self._loaded
         ids = loaded.model.catalog_.ids
         view = loaded.diverse(diversity).for_session(item for item in items if item in ids)
-        ranked = _ranked(loaded, view, 0, {"items": list(items), "k": k}, ids.rows(exclude), explain)
+        found = ranked(loaded, view, 0, {"items": list(items), "k": k}, ids.rows(exclude), explain)
         unknown = tuple(item for item in items if item not in ids)
-        return Answer(ranked, "history" if len(unknown) < len(items) else "popularity", unknown)
+        return Answer(found, "history" if len(unknown) < len(items) else "popularity", unknown)
+
+    def interests(self, user: str, n: int = 3) -> InterestProfile:
+        """User id → what stands out in what he did, up to now: n of each kind; nothing where he did nothing.
+
+        Items added online are in no group yet: they count after the next training. See `interest_profile`.
+        """
+        base = self._loaded.base
+        liked, disliked = self._history(base, user)
+        row = int(base.users_.rows([user])[0])
+        aspects = self._aspects(base)
+        if row >= 0 and not len(liked) + len(disliked):
+            return interest_profile(base, user, aspects=aspects, n=n)
+        history = _history_of(base, row, liked, disliked)
+        return replace(interest_profile(base, items=history, aspects=aspects, n=n), query={"user": user})
+
+    def _aspects(self, base: Recommender) -> tuple[Aspect, ...]:
+        with self._grouping:  # made when first asked for, once a model
+            if self._grouped is None or self._grouped[0] is not base:
+                self._grouped = base, aspects_of(base)
+            return self._grouped[1]
 
     def similar(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
         """Item id → the k most similar other items, by the vectors named `by` or as the model sees it."""
         loaded = self._loaded
         self._check_there(loaded, item)
         more = int((~loaded.allowed).sum())
-        return _without_removed(loaded, loaded.model.similar_items(item, k + more, by=by), k)
+        return without_removed(loaded, loaded.model.similar_items(item, k + more, by=by), k)
 
     def search(self, query: Mapping[str, str | Path], k: int = 10, *, by: str | None = None) -> Recommendations:
         """Modality → text or path of a file → the k best items, as `fuserec.search`; paths are not told."""
@@ -173,9 +170,9 @@ class Service:
             found = search(loaded.model, query, k + more, by=by)
         except FuserecError as error:
             paths = [str(value) for value in query.values() if isinstance(value, Path)]
-            raise type(error)(_shortened(str(error), paths)) from None
+            raise type(error)(shortened(str(error), paths)) from None
         told = {name: value if name == "text" else "uploaded" for name, value in query.items()}
-        return _without_removed(loaded, replace(found, query=told | ({"by": by} if by else {})), k)
+        return without_removed(loaded, replace(found, query=told | ({"by": by} if by else {})), k)
 
     # What is told
 
@@ -297,32 +294,8 @@ class Service:
             self.store.close()
 
 
-def _candidates(loaded: Loaded, left_out: Rows) -> Any:
-    allowed = loaded.allowed.copy()
-    allowed[left_out[left_out >= 0]] = False
-    return allowed
-
-
-def _ranked(
-    loaded: Loaded, model: Recommender, row: int, query: dict[str, Any], left_out: Rows, explain: bool
-) -> Recommendations:
-    ranked, scores = model.rank(np.array([row]), query["k"], _candidates(loaded, left_out))
-    kept = ranked[0] >= 0
-    rows, scores = ranked[0][kept], scores[0][kept]
-    return model.listed(query, rows, scores, model.explain(row, rows) if explain else [{}] * len(rows))
-
-
-def _listed(model: Recommender, query: dict[str, Any], rows: Rows, scores: Scores, explain: bool) -> Recommendations:
-    return model.listed(query, rows, scores, [{"popularity": 1.0} if explain else {}] * len(rows))
-
-
-def _without_removed(loaded: Loaded, found: Recommendations, k: int) -> Recommendations:
-    row = loaded.model.catalog_.ids.row
-    items = tuple(item for item in found.items if loaded.allowed[row(item.item_id)])[:k]
-    return replace(found, query={**found.query, "k": k}, items=items)
-
-
-def _shortened(text: str, paths: Iterable[str]) -> str:
-    for path in paths:
-        text = text.replace(path, "the uploaded file")
-    return text
+def _history_of(model: Recommender, row: int, liked: Rows, disliked: Rows) -> list[str]:
+    """A user's row, or -1, and item rows of events → ids of what he went for, the oldest first."""
+    trained = model.history.of_user(row)[0] if row >= 0 else np.zeros(0, np.int64)
+    both = np.concatenate([trained, liked])
+    return [model.catalog_.ids[item] for item in both[~np.isin(both, disliked)]]

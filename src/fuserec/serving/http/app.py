@@ -97,6 +97,13 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
             answer = await work(service.recommend, checked_id(user_id), k, **options)
         return Response(answer.json, media_type="application/json")
 
+    @app.get("/v1/users/{user_id:path}/interests", dependencies=reading)
+    async def interests(
+        user_id: UserId, n: Annotated[int, Query(ge=1, le=20, description="how many of each kind")] = 3
+    ) -> bodies.Interests:
+        """What a user likes more than the catalog has of it, by words, look and sound, with the items that say so."""
+        return bodies.Interests(**(await work(service.interests, checked_id(user_id), n)).to_dict())
+
     @app.post("/v1/recommendations", dependencies=reading, response_model=bodies.RecommendedItems)
     async def session(body: bodies.SessionBody) -> Response:
         """The items for somebody without an account, from what he did up to now."""

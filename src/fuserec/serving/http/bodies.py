@@ -13,6 +13,17 @@ ITEM: Any = {
     "title": "Silver birch lantern",
     "why": {"photo": 0.7, "community": 0.3},
 }
+INTEREST: Any = {
+    "column": "title",
+    "kind": "word",
+    "name": "lantern",
+    "share": 0.4,
+    "base": 0.05,
+    "lift": 6.2,
+    "recommended": 0.3,
+    "because": [{"item_id": "item-3", "title": "Silver lantern"}],
+    "typical": [],
+}
 
 
 class Body(BaseModel):
@@ -111,6 +122,36 @@ class RecommendedItems(FoundItems):
 
     basis: str
     unknown_items: list[str]
+
+
+class Titled(BaseModel):
+    """An item as it is named."""
+
+    item_id: str
+    title: str
+
+
+class Interest(BaseModel):
+    """One thing that a user likes more than the catalog has of it."""
+
+    model_config = ConfigDict(json_schema_extra={"example": INTEREST})
+    column: str
+    kind: str = Field(description="word, topic, look, sound or kind")
+    name: str
+    share: float = Field(description="of what the user did, 0 to 1; what is recent counts more")
+    base: float = Field(description="of the catalog, 0 to 1")
+    lift: float = Field(description="how many times the base, drawn towards 1 for a short history")
+    recommended: float = Field(description="of the 50 items that the model would recommend, 0 to 1")
+    because: list[Titled] = Field(description="items of the history that say so, the strongest first")
+    typical: list[Titled] = Field(description="items nearest to the center of a look, a sound or a topic")
+
+
+class Interests(BaseModel):
+    """What stands out in what a user did, the surest first in each column. n_items: items of that history."""
+
+    query: dict[str, Any]
+    n_items: int
+    interests: list[Interest]
 
 
 class Accepted(BaseModel):
