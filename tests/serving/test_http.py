@@ -69,6 +69,29 @@ def test_an_event_changes_the_next_recommendation_and_counts_once(client):
     assert told["new"] == [True, True] and told["unknown_items"] == ["not-there"] and len(set(told["event_ids"])) == 2
 
 
+def test_a_kept_list_is_the_same_answer_under_the_same_checks(service):
+    reader, _ = add_key(service.store, ["read"])
+    writer, _ = add_key(service.store, ["write"])
+    path = "/v1/users/a/b%20ü/recommendations?k=3&exclude=x&exclude=y"
+    with TestClient(make_app(service, Rules(read_keys=True, rate="4/hour"))) as client:
+
+        def ask(secret="", path=path):
+            return client.get(path, headers={"Authorization": f"bearer {secret}"} if secret else {})
+
+        made, kept = ask(reader), ask(reader)
+        assert service.kept("a/b ü", 3, False, None, ["x", "y"]) is not None
+        assert made.status_code == kept.status_code == 200 and made.json() == kept.json()
+        assert set(made.headers) == set(kept.headers) and kept.headers["content-type"] == "application/json"
+        assert is_problem(ask(), 401, "key") and is_problem(ask("x"), 401, "key", "not known")
+        assert is_problem(ask(writer), 403, "key", "no scope")
+        assert is_problem(ask(reader, path.replace("k=3", "k=0")), 422, "request", "query.k")
+        assert ask(reader).status_code == 200 and is_problem(ask(reader), 429, "rate")
+        assert client.head(path).status_code == 405
+        metrics = client.get("/metrics", headers={"Authorization": f"Bearer {add_key(service.store, ['read'])[0]}"})
+        route = 'method="GET",route="/v1/users/{user_id}/recommendations"'
+        assert f'{route},status="200"}} 3.0' in metrics.text and f'{route},status="401"}} 2.0' in metrics.text
+
+
 def test_interests_have_the_documented_fields(client, service):
     told = client.get("/v1/users/user-1/interests", params={"n": 1})
     assert told.status_code == 200 and told.json() == service.interests("user-1", 1).to_dict()

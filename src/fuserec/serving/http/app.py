@@ -16,7 +16,7 @@ from pydantic import Discriminator, Tag
 from fuserec import __version__
 from fuserec.data.recommendations import Recommendations
 from fuserec.errors import OptionError
-from fuserec.serving.http import bodies
+from fuserec.serving.http import bodies, hot
 from fuserec.serving.http.problems import add_handlers
 from fuserec.serving.http.requests import checked_id, item_of, search_of
 from fuserec.serving.http.security import Gate, Rules
@@ -42,7 +42,6 @@ EVENTS = Body(
 K = Annotated[int, Query(ge=1, le=1000, description="how many items")]
 UserId = Annotated[str, Path(description="any user id; nobody is unknown", examples=["user-7"])]
 ItemId = Annotated[str, Path(description="an item id", examples=["item-7"])]
-Diversity = Annotated[float | None, Query(ge=0.0, lt=1.0, description="how much it counts that items are unlike")]
 
 
 def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
@@ -78,23 +77,16 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         responses={status: PROBLEM for status in (401, 403, 404, 413, 422, 429, 503)},
     )
     add_handlers(app)
+    app.add_middleware(hot.Hot, service=service, gate=gate)
     app.add_middleware(Traffic, metrics=metrics, upload_bytes=int(4e6 + 2e6 * service.media.limits.megabytes))
     reading, searching = [Depends(gate.read)], [Depends(gate.search), Depends(closing)]
     writing, changing = [Depends(gate.write)], [Depends(gate.change), Depends(closing)]
 
-    @app.get("/v1/users/{user_id:path}/recommendations", dependencies=reading, response_model=bodies.RecommendedItems)
-    async def recommendations(
-        user_id: UserId,
-        k: K = 10,
-        explain: bool = False,
-        diversity: Diversity = None,
-        exclude: Annotated[list[str], Query(description="item ids, one each time", max_length=1000)] = [],  # noqa: B006
-    ) -> Response:
+    @app.get(hot.PATH, dependencies=reading, response_model=bodies.RecommendedItems)
+    async def recommendations(user_id: UserId, asked: Annotated[hot.Asked, Query()]) -> Response:
         """The items that a user has not seen and will like; somebody nobody knows gets what is popular."""
-        answer = service.kept(user_id, k, explain, diversity, exclude)
-        if answer is None:
-            options = {"explain": explain, "diversity": diversity, "exclude": exclude}
-            answer = await work(service.recommend, checked_id(user_id), k, **options)
+        options = {"explain": asked.explain, "diversity": asked.diversity, "exclude": asked.exclude}
+        answer = await work(service.recommend, checked_id(user_id), asked.k, **options)
         return Response(answer.json, media_type="application/json")
 
     @app.get("/v1/users/{user_id:path}/interests", dependencies=reading)

@@ -55,6 +55,12 @@ def problem(
     )
 
 
+def refusal(error: HTTPException) -> JSONResponse:
+    """A request that is refused, and why → the response."""
+    kind = {401: "key", 403: "key", 413: "too-large", 429: "rate"}.get(error.status_code, "request")
+    return problem(error.status_code, kind, str(error.detail), headers=dict(error.headers or {}))
+
+
 def add_handlers(app: FastAPI) -> None:
     """Make every error of an app a problem."""
 
@@ -72,8 +78,7 @@ def add_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        kind = {401: "key", 403: "key", 413: "too-large", 429: "rate"}.get(error.status_code, "request")
-        return problem(error.status_code, kind, str(error.detail), headers=dict(error.headers or {}))
+        return refusal(error)
 
     async def failed(request: Request, error: Exception) -> JSONResponse:
         told = request.scope.get("request_id", "")

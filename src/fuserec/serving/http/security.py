@@ -7,10 +7,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from fuserec.errors import OptionError
 from fuserec.serving.keys import checked_key
@@ -45,39 +48,48 @@ class Gate:
             raise OptionError(f"rate: {error}; expected COUNT/second, COUNT/minute or COUNT/hour") from None
         self._believed: dict[str, tuple[float, Key | None]] = {}
 
+    async def read_kept(self, scope: Scope) -> None:
+        """As `read`, for what is answered before the framework."""
+        given = Headers(scope=scope).get("authorization")
+        scheme, secret = get_authorization_scheme_param(given)
+        bearer = scheme.lower() == "bearer" and secret
+        await self._check(scope, secret if bearer else None, "read", needed=self.rules.read_keys)
+
     async def read(self, request: Request, given: Bearer) -> None:
         """Reading needs a key where the rules say so."""
-        await self._check(request, given, "read", needed=self.rules.read_keys)
+        await self._check(request.scope, given.credentials if given else None, "read", needed=self.rules.read_keys)
 
     async def search(self, request: Request, given: Bearer) -> None:
         """Reading that may decode media."""
-        await self._check(request, given, "read", needed=self.rules.read_keys, heavy=True)
+        await self._check(
+            request.scope, given.credentials if given else None, "read", needed=self.rules.read_keys, heavy=True
+        )
 
     async def write(self, request: Request, given: Bearer) -> None:
         """Writing always needs a key."""
-        await self._check(request, given, "write")
+        await self._check(request.scope, given.credentials if given else None, "write")
 
     async def change(self, request: Request, given: Bearer) -> None:
         """Writing that may decode media or load a model."""
-        await self._check(request, given, "write", heavy=True)
+        await self._check(request.scope, given.credentials if given else None, "write", heavy=True)
 
     async def _check(
         self,
-        request: Request,
-        given: HTTPAuthorizationCredentials | None,
+        asked: Scope,
+        secret: str | None,
         scope: str,
         *,
         needed: bool = True,
         heavy: bool = False,
     ) -> None:
-        key = await self._key(given.credentials) if given else None
-        client = request.client.host if request.client else ""
+        key = await self._key(secret) if secret else None
+        client = (asked.get("client") or ("",))[0]
         self._limit(key.key_id if key else client, heavy)
-        if given and not key or needed and not key:
-            told = "the API key is not known" if given else "send an API key: Authorization: Bearer fuserec_..."
+        if secret and not key or needed and not key:
+            told = "the API key is not known" if secret else "send an API key: Authorization: Bearer fuserec_..."
             raise HTTPException(401, told, {"WWW-Authenticate": "Bearer"})
         if key:
-            request.scope["key_id"] = key.key_id
+            asked["key_id"] = key.key_id
             if scope not in key.scopes:
                 raise HTTPException(403, f"the key {key.key_id} has no scope {scope!r}")
 

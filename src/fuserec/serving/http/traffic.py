@@ -97,7 +97,9 @@ class Traffic:
             if log.isEnabledFor(logging.INFO):
                 told_more = {"method": scope["method"], "route": route, "status": status, "ms": round(1e3 * seconds, 2)}
                 who = {"key": scope.get("key_id", ""), "client": (scope.get("client") or ("",))[0]}
-                log.info("request", extra={"told": {"request_id": request_id, **told_more, **who}})
+                told_all = {"told": {"request_id": request_id, **told_more, **who}}
+                # `log.info` would look up the line of code that it is called from: a third of its time
+                log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None, extra=told_all))
 
     async def _within_limits(
         self, scope: Scope, given: MutableMapping[bytes, bytes], receive: Receive, send: Send
