@@ -1,7 +1,7 @@
 """Recommendations: ranked items for one query, with what speaks for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -47,7 +47,7 @@ class Recommendations(Sequence[Recommended]):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: `{"query": ..., "items": [{"item_id", "score", "title", "why"}, ...]}`."""
-        return {"query": dict(self.query), "items": [{**asdict(item), "why": dict(item.why)} for item in self.items]}
+        return {"query": dict(self.query), "items": [{**vars(item), "why": dict(item.why)} for item in self.items]}
 
     def __repr__(self) -> str:
         return f"Recommendations({dict(self.query)}: {self.ids})"

@@ -16,6 +16,7 @@ from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, s
 from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
 WIDE = 32  # users in a block from which it pays to import torch
+FEW = 0.1  # share of places with walkers, up to which only the edges that leave those are looked at
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
 
 
@@ -45,7 +46,16 @@ class RandomWalk(HistoryRecommender):
         return self._discounted(mass)
 
     def _community_hop(self, mass: Mass) -> Mass:
-        return _moved(_moved(mass, self.to_users_), self.to_items_)
+        starts = _few(mass)
+        if starts is None:
+            return _moved(_moved(mass, self.to_users_), self.to_items_)
+        # The rows of `to_items_` are the edges that leave items, and those of `to_users_` leave users, but each with
+        # the weight of the way back: 1 / history length of the user, 1 / popularity of the item.
+        popularity = np.maximum(self.popularity_, np.float32(1.0))[:, None]
+        at_users = _moved_from(starts, np.divide(mass, popularity, dtype=np.float32), self.to_items_)
+        users = np.flatnonzero(at_users.any(axis=1))
+        arrived: Mass = popularity * _moved_from(users, at_users, self.to_users_)
+        return arrived
 
     def _discounted(self, mass: Mass) -> Scores:
         if self.discount:
@@ -133,9 +143,18 @@ class ContentWalk(RandomWalk):
         for hop in range(self.hops):
             by_content = self.content_share_[:, None] * mass
             mass = self._community_hop(mass - by_content)
-            mass += _moved(by_content, self.by_content_)
+            mass += self._content_hop(by_content)
             total += np.float32(self.fade**hop) * mass
         return self._discounted(total)
+
+    def _content_hop(self, mass: Mass) -> Mass:
+        starts = _few(mass)
+        if starts is None:
+            return _moved(mass, self.by_content_)
+        moved: Mass = np.zeros_like(mass)
+        for name, graph in self.graphs_.items():  # symmetric: its rows are the edges that leave
+            moved += _moved_from(starts, self.scales_[name][:, None] * mass, graph)
+        return moved
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the share of the score that arrived by each column and by the community."""
@@ -163,6 +182,18 @@ def _stochastic(matrix: csr_matrix) -> csr_matrix:
 def _start(history: csr_matrix) -> Mass:
     start: Mass = _stochastic(history).T.tocsr().toarray()
     return start
+
+
+def _few(mass: Mass) -> Rows | None:
+    """Walkers (n, b) → the rows where there are any; None where these are too many to go through one by one."""
+    rows = np.flatnonzero(mass.any(axis=1))
+    return rows if mass.shape[1] < WIDE and len(rows) <= FEW * len(mass) else None
+
+
+def _moved_from(rows: Rows, mass: Mass, leaving: csr_matrix) -> Mass:
+    """As `_moved`, for walkers that are at `rows` only, and edges CSR (n, m) by where they leave."""
+    moved: Mass = leaving[rows].T @ mass[rows]
+    return moved
 
 
 def _moved(mass: Mass, edges: csr_matrix) -> Mass:
