@@ -188,6 +188,9 @@ def evaluate(
     k: K = 10,
     split: Annotated[str | None, typer.Option(help="auto, time, last, random, cold-items, given")] = None,
     report: Annotated[Path | None, typer.Option(help="write a report page here, report.html for example")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="a model folder, made by train, that keeps the numbers for its pages")
+    ] = None,
     seeds: Seeds = 1,
     modalities: Annotated[
         bool, typer.Option("--modalities", help="say what each column is worth: removed, noise, shuffled, alone")
@@ -212,9 +215,11 @@ def evaluate(
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
     from fuserec.modalities import modality_report
-    from fuserec.pages.evaluation import examples, write_page
+    from fuserec.pages.evaluation import examples, keep_evaluation, write_page
     from fuserec.pages.page import check_page
 
+    if keep is not None:
+        steps.check_keepable(keep, ratings)
     named = None if ratings else models
     plan = steps.recipe(recipe, encoder, fusion, split, named, min_rating, align, option, allow_download)
     if report is not None:
@@ -236,6 +241,9 @@ def evaluate(
         shown = examples(candidates[result.chosen], steps.users_to_show(parts.train, parts.test))
         write_page(report, result, worth=worth, shown=shown, set_aside=parts.train.set_aside, made_by=steps.made_by())
         console.note(f"report: {report.resolve()}")
+    if keep is not None:
+        keep_evaluation(keep, result, worth)
+        console.note(f"kept in {keep}: its pages show it")
     steps.print_set_aside(parts.train.set_aside)
     steps.print_report(result, json, worth)
     if not json:

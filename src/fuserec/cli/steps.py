@@ -122,6 +122,13 @@ def is_model(folder: Path) -> bool:
         return False
 
 
+def check_keepable(folder: Path, ratings: bool) -> None:
+    """Raise where the numbers of an evaluation cannot be kept in a model folder."""
+    if ratings:
+        raise OptionError("--keep is for evaluations of rankings; leave --ratings or --keep out")
+    read_manifest(folder)
+
+
 def key_value(text: str, option: str) -> tuple[str, Any]:
     """`"content=0.3"` → `("content", 0.3)`: a value is read as TOML where it is TOML, else as a string."""
     key, equals, value = text.partition("=")

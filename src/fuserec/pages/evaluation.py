@@ -1,16 +1,19 @@
 """The page of an evaluation: a report and a few users' recommendations."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fuserec.atomic import new_file
 from fuserec.data.dataset import SetAside, count_causes
 from fuserec.pages.page import Card, card, write_html
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
 from fuserec.worth import ModalityReport
 
+EVALUATION = "evaluation.json"  # in a model folder; a model that is trained anew there has none
 N_REASONS, N_COLORS = 3, 6  # reasons shown of an item, the rest is "other"; colors in the style sheet
 
 
@@ -98,3 +101,10 @@ def write_page(
         set_aside=set_aside,
         made_by=made_by or {},
     )
+
+
+def keep_evaluation(folder: Path, report: Report, worth: ModalityReport | None = None) -> None:
+    """Write the numbers of a report into a model folder, where the service's pages show them."""
+    told = report.to_dict() | {"caption": report.caption()} | ({"modalities": worth.to_dict()} if worth else {})
+    with new_file(folder / EVALUATION) as place:
+        place.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")

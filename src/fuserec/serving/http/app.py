@@ -17,6 +17,7 @@ from fuserec import __version__
 from fuserec.data.recommendations import Recommendations
 from fuserec.errors import OptionError
 from fuserec.serving.http import bodies, hot
+from fuserec.serving.http.pages import pages
 from fuserec.serving.http.problems import add_handlers
 from fuserec.serving.http.requests import checked_id, item_of, search_of
 from fuserec.serving.http.security import Gate, Rules
@@ -215,6 +216,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         """Counts and times for Prometheus."""
         return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
+    app.include_router(pages(service, gate))
     return app
 
 
