@@ -9,7 +9,7 @@ from fuserec import make, rerank
 from fuserec.artifact import load_model, save_model
 from fuserec.errors import OptionError, UnknownIdError
 from fuserec.fusion.fuser import fuse
-from fuserec.recommenders import walk
+from fuserec.recommenders import walk as walks
 
 TRAINED = (
     "BPR",
@@ -112,9 +112,9 @@ def test_a_session_counts_item_biases_like_everybody(name, train):
 def test_walks_from_few_items_give_what_walks_over_all_edges_give(options, monkeypatch):
     model = make("recommender", *options).fit(fuse(checkerboard()))
     new = model.for_session(["i4"])
-    monkeypatch.setattr(walk, "FEW", 1.0)
-    users = np.arange(len(model.users_))[: walk.WIDE - 1]
+    monkeypatch.setattr(walks, "FEW", 1.0)
+    users = np.arange(len(model.users_))[: walks.WIDE - 1]
     few, few_new = model.score(users), new.score(np.zeros(1, np.int64))
-    monkeypatch.setattr(walk, "FEW", 0.0)
+    monkeypatch.setattr(walks, "FEW", 0.0)
     np.testing.assert_allclose(few, model.score(users), rtol=2e-6, atol=1e-9)
     np.testing.assert_allclose(few_new, new.score(np.zeros(1, np.int64)), rtol=2e-6, atol=1e-9)
