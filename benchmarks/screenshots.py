@@ -28,7 +28,8 @@ def shoot(address, folder, everything):
                 if name == "map":
                     page.wait_for_selector("#map[data-ready]", timeout=120_000)
                     page.locator("#map").focus()
-                    page.keyboard.press("n")
+                    for _ in range(12):
+                        page.keyboard.press("n")
                     page.wait_for_timeout(6_000)
                 place = folder / f"page-{name}{end}.png"
                 page.screenshot(path=place, full_page=everything and name != "map")
