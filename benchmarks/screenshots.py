@@ -1,10 +1,7 @@
-"""Pictures of the pages for the README, and how many frames a second the map draws, in Debian's Chromium.
+"""Pictures of the pages for the README, by Debian's Chromium, from a server of the toy shop that runs.
 
-    python benchmarks/screenshots.py http://127.0.0.1:8000 docs/images   home, item, user and map of a running server
-    python benchmarks/screenshots.py http://127.0.0.1:8000 FOLDER --all  every page, also as on a phone, and dark
-
-The server has to hold the toy shop: fuserec demo toyshop; fuserec train toyshop --out shop-model;
-fuserec serve shop-model
+python benchmarks/screenshots.py http://127.0.0.1:8000 docs/images     home, item, user and map
+python benchmarks/screenshots.py http://127.0.0.1:8000 FOLDER --all    every page, also as on a phone, and dark
 """
 
 import sys
@@ -31,7 +28,8 @@ def shoot(address, folder, everything):
                 if name == "map":
                     page.wait_for_selector("#map[data-ready]", timeout=120_000)
                     page.locator("#map").focus()
-                    page.keyboard.press("n")
+                    for _ in range(12):
+                        page.keyboard.press("n")
                     page.wait_for_timeout(6_000)
                 place = folder / f"page-{name}{end}.png"
                 page.screenshot(path=place, full_page=everything and name != "map")

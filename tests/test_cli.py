@@ -37,6 +37,18 @@ def model(shop):
     return shop.parent / "model"
 
 
+def test_a_model_folder_keeps_the_evaluation_for_its_pages(shop, model, tmp_path):
+    code, _, err = run("evaluate", shop, "--models", "Popular,EASE", "--keep", model, *CLASSIC)
+    assert code == 0 and "its pages show it" in err, err
+    kept = json.loads((model / "evaluation.json").read_text(encoding="utf-8"))
+    assert {one["name"] for one in kept["models"]} == {"Popular", "EASE"} and "test users" in kept["caption"]
+    assert run("recommend", model, "user-7")[0] == 0
+    code, _, err = run("evaluate", shop, "--keep", tmp_path)
+    assert code != 0 and "not a fuserec model" in err
+    code, _, err = run("evaluate", shop, "--keep", model, "--ratings")
+    assert code != 0 and "--keep is for evaluations of rankings" in err
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -24,12 +24,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "key.use": ("Use this key", "使用此密钥"),
     "key.forget": ("Forget it", "清除"),
     "key.close": ("Close", "关闭"),
-    "key.read.title": ("This server asks for a key", "此服务器需要密钥"),
-    "key.read.about": (
-        "Reading needs an API key with the scope read here (--read-keys). It stays in this tab and is sent with your "
-        "requests only.",
-        "此处读取内容需要带 read 权限的 API 密钥（--read-keys）。密钥只保存在当前标签页，只随你的请求发送。",
-    ),
     "footer": ("Served by fuserec {version}. The same as JSON:", "由 fuserec {version} 提供。JSON 格式："),
     "error.title": ("That did not work", "未能完成"),
     "error.home": ("Back to the catalog", "返回目录"),
@@ -100,7 +94,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "item.liked.none": ("Nobody had chosen it when the model was trained.", "训练时还没有人选择过它。"),
     "item.none": ("This item has no text or media.", "该物品没有文本或媒体。"),
     "picture.of": ("picture of {title}", "{title} 的图片"),
-    "picture.none": ("no picture", "无图片"),
     "user.title": ("User {user}", "用户 {user}"),
     "user.new": (
         "Nobody knows this user yet: what is popular is shown.",

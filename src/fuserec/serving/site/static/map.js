@@ -1,15 +1,18 @@
-// The map: items as dots on a canvas. Dots are drawn from one small picture a cluster, so that 10,000 stay smooth.
+// The map: items as dots on a canvas. Pixels are set one by one: without a graphics card, that is several times as fast
+// as to draw 10,000 circles or small pictures.
 import { say, word } from "./page.js";
 
 const COLORS = ["#4263eb", "#e8890c", "#2f9e44", "#d6336c", "#0c8599", "#7048e8", "#a0522d", "#c2a300", "#5c7cfa", "#f06595", "#20c997", "#868e96"];
 const NONE = "#9aa5ba";
+// As ImageData holds them: blue, green, red from high to low.
+const RGB = [NONE, ...COLORS].map((hex) => (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16));
 const NEAR = 14; // pixels from the pointer within which a dot is meant
 const canvas = document.getElementById("map");
 const tip = document.getElementById("tip");
 const pen = canvas.getContext("2d");
 const view = { x: 0, y: 0, zoom: 1 };
 const pointers = new Map();
-let data = null, chosen = -1, highlighted = -1, pending = false, dots = [], size = 1, moved = 0;
+let data = null, chosen = -1, highlighted = -1, pending = false, picture = null, mask = {}, moved = 0;
 
 const scale = () => 0.46 * Math.min(canvas.clientWidth, canvas.clientHeight) * view.zoom;
 const across = (x) => canvas.clientWidth / 2 + (x - view.x) * scale();
@@ -18,27 +21,36 @@ const down = (y) => canvas.clientHeight / 2 + (y - view.y) * scale();
 function draw() {
   pending = false;
   if (!data) return;
-  const ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
+  const ratio = devicePixelRatio || 1;
+  const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+  if (!width || !height) return;
+  if (!picture || picture.width !== width || picture.height !== height) {
+    Object.assign(canvas, { width, height });
+    picture = pen.createImageData(width, height);
   }
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const pixels = new Uint32Array(picture.data.buffer).fill(0);
   const radius = Math.min(9, Math.max(1.6, 46 / Math.sqrt(data.x.length)) * Math.sqrt(view.zoom) + 1);
-  if (radius * ratio !== size) dots = dotsOf((size = radius * ratio));
-  const reach = scale(), left = width / 2 - view.x * reach - radius - 1, top = height / 2 - view.y * reach - radius - 1;
-  const side = 2 * radius + 2;
+  const { side, alphas } = maskOf(radius * ratio);
+  const reach = scale() * ratio;
+  const left = Math.round(width / 2 - view.x * reach - side / 2), top = Math.round(height / 2 - view.y * reach - side / 2);
   for (let turn = 0; turn < 2; turn++) { // the highlighted cluster comes last, above the others
-    pen.globalAlpha = highlighted < 0 ? 0.85 : turn ? 0.95 : 0.13;
+    const strength = highlighted < 0 ? 0.9 : turn ? 1 : 0.14;
     for (let i = 0; i < data.x.length; i++) {
       if ((highlighted >= 0 && data.cluster[i] === highlighted) !== Boolean(turn)) continue;
-      const x = left + data.x[i] * reach, y = top + data.y[i] * reach;
-      if (x > -side && y > -side && x < width && y < height) pen.drawImage(dots[data.cluster[i] + 1], x, y, side, side);
+      const x = Math.round(left + data.x[i] * reach), y = Math.round(top + data.y[i] * reach);
+      if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
+      const color = RGB[data.cluster[i] + 1];
+      for (let row = 0, m = 0; row < side; row++) {
+        for (let at = (y + row) * width + x, end = at + side; at < end; at++, m++) {
+          const alpha = strength * alphas[m];
+          if (alpha && alpha >= pixels[at] >>> 24) pixels[at] = (alpha << 24) | color;
+        }
+      }
     }
   }
-  pen.globalAlpha = 1;
+  pen.putImageData(picture, 0, 0);
   if (chosen >= 0) {
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.beginPath();
     pen.arc(across(data.x[chosen]), down(data.y[chosen]), radius + 3, 0, 2 * Math.PI);
     pen.lineWidth = 2.5;
@@ -47,17 +59,15 @@ function draw() {
   }
 }
 
-function dotsOf(radius) {
-  return [NONE, ...COLORS].map((color) => {
-    const dot = document.createElement("canvas");
-    dot.width = dot.height = Math.ceil(2 * radius + 2);
-    const own = dot.getContext("2d");
-    own.fillStyle = color;
-    own.beginPath();
-    own.arc(dot.width / 2, dot.height / 2, radius, 0, 2 * Math.PI);
-    own.fill();
-    return dot;
-  });
+/** A radius in pixels of the screen → how opaque the pixels of a dot are, 0 to 255, row by row. */
+function maskOf(radius) {
+  if (mask.radius === radius) return mask;
+  const side = 2 * Math.ceil(radius + 1), alphas = new Float32Array(side * side);
+  for (let m = 0; m < alphas.length; m++) {
+    const far = Math.hypot((m % side) + 0.5 - side / 2, Math.floor(m / side) + 0.5 - side / 2);
+    alphas[m] = 255 * Math.min(1, Math.max(0, radius - far + 0.5));
+  }
+  return (mask = { radius, side, alphas });
 }
 
 function redraw() {
