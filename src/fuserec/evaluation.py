@@ -101,10 +101,14 @@ def fit_and_validate(
             one.fit(train, validation if len(validation.interactions) else None, on_progress=on_progress)
         seconds = (time.perf_counter() - start) / len(models)
         measured = [rank_and_measure(one, validation, k).values[f"{select_by}@{k}"] for one in models]
-    kept = [value for one in others for name, value in vars(one).items() if name not in EVERYWHERE]
+    own, kept = (
+        [value for one in some for name, value in vars(one).items() if name not in EVERYWHERE]
+        for some in (models, others)
+    )
+    only_others = held([*own, *kept]) - held(own)  # equal walks share a table, which is this model's as well
     per_user = np.mean(measured, axis=0)
     worth = float(per_user.mean()) if len(per_user) else None
-    return Candidate(models, worth, len(per_user), seconds, peak.megabytes - held(kept))
+    return Candidate(models, worth, len(per_user), seconds, peak.megabytes - only_others)
 
 
 def with_seeds(model: Recommender, n: int) -> tuple[Recommender, ...]:

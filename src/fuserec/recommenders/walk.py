@@ -1,11 +1,14 @@
 """Random walks over users and items, and over items that are alike; nothing is trained by gradient."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, identity
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import check_vectors
@@ -16,7 +19,11 @@ from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, s
 from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
 WIDE = 32  # users in a block from which it pays to import torch
+WALKERS = 32  # columns that walk at the same time: where they are fits into the cache of a core
+MOST_ENDS = 8_192  # items up to which `ContentWalk` keeps where the walkers from each end: 268 MB at most
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
+_tables: WeakValueDictionary[str, Scores] = WeakValueDictionary()  # of models in use; equal ones share one
+_making = Lock()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,18 +46,24 @@ class RandomWalk(HistoryRecommender):
 
     def score_history(self, history: csr_matrix) -> Scores:
         """Histories (b, n_items) → the probability of each item after `hops` hops, discounted, float32 (b, n_items)."""
-        mass = _start(history)
+        scores: Scores = np.empty(history.shape, np.float32)
+        for start in range(0, len(scores), WALKERS):
+            mass = self._walked(_start(history[start : start + WALKERS]))
+            scores[start : start + WALKERS] = self._discounted(mass).T
+        return scores
+
+    def _walked(self, mass: Mass) -> Mass:
         for _ in range(self.hops):
             mass = self._community_hop(mass)
-        return self._discounted(mass)
+        return mass
 
     def _community_hop(self, mass: Mass) -> Mass:
         return _moved(_moved(mass, self.to_users_), self.to_items_)
 
-    def _discounted(self, mass: Mass) -> Scores:
-        if self.discount:
-            mass = (mass * np.maximum(self.popularity_, 1.0)[:, None] ** -self.discount).astype(np.float32)
-        return np.ascontiguousarray(mass.T)
+    def _discounted(self, mass: Mass) -> Mass:
+        if not self.discount:
+            return mass
+        return (mass * np.maximum(self.popularity_, 1.0)[:, None] ** -self.discount).astype(np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -87,6 +100,27 @@ class ContentWalk(RandomWalk):
             unit = embeddings.centered_unit(dataset.warm)
             self.graphs_[name] = symmetric_graph(unit, self.neighbors, embeddings.present)
         self._weigh()
+        if dataset.n_items <= MOST_ENDS:
+            self._ends()
+
+    def _ends(self) -> Scores:
+        """Where walkers from each item end, float32 (n_items, n_items): a history's scores are the mean of its rows.
+
+        So many users are scored by walking once from every item. Not stored: a model that was loaded or has new items
+        makes it when it is asked for many users.
+        """
+        about = hashlib.sha256(repr((self.hops, self.fade, self.discount)).encode())
+        for matrix in (self.to_users_, self.to_items_, self.by_content_):
+            for array in (matrix.indptr, matrix.indices, matrix.data):
+                about.update(array.tobytes())
+        about.update(self.content_share_.tobytes())
+        with _making:
+            ends = _tables.get(about.hexdigest())
+            if ends is None:
+                n_items = len(self.popularity_)
+                ends = _tables[about.hexdigest()] = super().score_history(identity(n_items, np.float32, format="csr"))
+        self._table = ends
+        return ends
 
     def extend(self) -> None:
         """Content edges of the new items; nobody leads to them, nor they to anybody."""
@@ -100,6 +134,7 @@ class ContentWalk(RandomWalk):
             graphs[name] = grown_graph(graph, unit, self.neighbors, embeddings.present)
         self.graphs_ = graphs
         self._weigh()
+        vars(self).pop("_table", None)
 
     def _weigh(self) -> None:
         """From the content graphs, how many walkers take which edge."""
@@ -128,14 +163,20 @@ class ContentWalk(RandomWalk):
 
     def score_history(self, history: csr_matrix) -> Scores:
         """Histories (b, n_items) → the faded sum of where the walkers are after each hop, float32 (b, n_items)."""
-        mass = _start(history)
+        if history.shape[0] < WIDE or history.shape[1] > MOST_ENDS:
+            return super().score_history(history)
+        ends = self._table if "_table" in vars(self) else self._ends()
+        scores: Scores = _stochastic(history) @ ends  # a walker starts at any item of the history
+        return scores
+
+    def _walked(self, mass: Mass) -> Mass:
         total = np.zeros_like(mass)
         for hop in range(self.hops):
             by_content = self.content_share_[:, None] * mass
             mass = self._community_hop(mass - by_content)
             mass += _moved(by_content, self.by_content_)
             total += np.float32(self.fade**hop) * mass
-        return self._discounted(total)
+        return total
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:
         """A user's row and item rows (m,) → the share of the score that arrived by each column and by the community."""
