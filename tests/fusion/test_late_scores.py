@@ -67,3 +67,23 @@ def test_sums_by_hand():
 def test_impossible_weights_are_told(weights):
     with pytest.raises(OptionError, match="expected 2 numbers of 0 or more, one a model, and one above 0"):
         late.check_weights(weights, 2)
+
+
+def test_the_weighted_sum_in_few_passes_is_that_of_min_max():
+    rng = np.random.default_rng(3)
+    raw = [rng.standard_normal((5, 40)).astype(np.float32) for _ in range(3)]
+    raw[1][2] = 7.0  # all equal
+    seen = np.array([0, 0, 1, 3]), np.array([4, 39, 0, 7])
+    seen = tuple(np.append(part, more) for part, more in zip(seen, (np.full(40, 4), np.arange(40)), strict=True))
+    masked = [one.copy() for one in raw]
+    for one in masked:
+        one[seen] = -np.inf
+    plain = [late.min_max(one) for one in masked]
+    weights, cold_weights, cold = [1.0, 0.2, 0.0], [0.0, 1.0, 0.5], np.array([0, 11])
+    expected = late.weighted_sum(plain, weights)
+    found = late.weighted_min_max([one.copy() for one in raw], weights, seen)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    expected[:, cold] = late.weighted_sum([one[:, cold] for one in plain], cold_weights)
+    found = late.weighted_min_max([one.copy() for one in raw], weights, seen, cold, cold_weights)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert (found[4] == 0).all() and found[0, 4] == 0

@@ -5,6 +5,7 @@ from tests.planted import checkerboard
 from fuserec import make, split_last
 from fuserec.artifact import load_model, save_model
 from fuserec.errors import OptionError
+from fuserec.recommenders.ensemble import WIDE
 
 MODEL = {"name": "SoftmaxFactors", "negatives": 64, "epochs": 4}
 
@@ -29,6 +30,18 @@ def test_it_is_the_mean_over_its_seeds_whatever_the_workers(tmp_path):
     np.testing.assert_array_equal(load_model(tmp_path / "model").score(users), model.score(users))
     near = np.mean([each.score_similar(3) for each in alone], axis=0)
     np.testing.assert_allclose(model.score_similar(3), near, atol=1e-6)
+
+
+def test_many_users_get_the_same_mean_by_one_product():
+    train = split_last(checkerboard(n_users=72)).train
+    model = seeds().fit(train)
+    assert train.n_users >= 2 * WIDE
+    users = np.arange(train.n_users)
+    few = np.concatenate([model.score(users[start : start + 8]) for start in range(0, len(users), 8)])
+    np.testing.assert_allclose(model.score(users), few, atol=1e-6)
+    session = model.for_session([train.catalog.ids[0]])
+    everybody = session.score(np.zeros(WIDE, np.int64))
+    np.testing.assert_allclose(everybody, np.tile(session.score(np.zeros(1, np.int64)), (WIDE, 1)), atol=1e-6)
 
 
 def test_late_fusion_fits_its_weights_on_the_given_validation():

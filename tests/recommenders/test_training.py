@@ -186,3 +186,22 @@ def test_without_anybody_to_judge_by_the_loss_judges(split):
     few = replace(split.train, interactions=split.train.interactions.take(np.array([0, 1])))
     model = soft(epochs=3).fit(few)
     np.testing.assert_allclose(model.validation_, -model.losses_)
+
+
+def test_steps_are_those_of_torch_adam():
+    import torch
+
+    from fuserec.recommenders.training import _Loop
+
+    start = {"a": np.ones((3, 2), np.float32), "unused": np.ones(2, np.float32)}
+    loop = _Loop(make("recommender", "BPR", {"learning_rate": 0.1}), start, None)
+    weight = torch.tensor(start["a"], requires_grad=True)
+    adam = torch.optim.Adam([weight], lr=0.1, fused=True)
+    for _ in range(4):
+        for one in (loop.weights["a"], weight):
+            one.grad = None
+            (one**3).sum().backward()
+        loop._step()
+        adam.step()
+    assert torch.equal(loop.weights["a"], weight) and not torch.equal(weight, torch.ones(3, 2))
+    assert torch.equal(loop.weights["unused"], torch.ones(2))

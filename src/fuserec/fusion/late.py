@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from fuserec.errors import OptionError
 
 Scores = NDArray[np.float32]
+Rows = NDArray[np.integer]
 
 
 def reciprocal_rank(scores: Sequence[Scores], constant: float = 60.0) -> Scores:
@@ -68,6 +69,43 @@ def z_score(scores: Scores) -> Scores:
     width, scaled = np.sqrt(variance), np.zeros(scores.shape)
     np.divide(scores - mean, width, out=scaled, where=candidate & (width > 0))
     return scaled.astype(np.float32)
+
+
+def weighted_min_max(
+    scores: Sequence[Scores],
+    weights: Sequence[float],
+    seen: tuple[Rows, Rows],
+    cold: Rows | None = None,
+    cold_weights: Sequence[float] = (),
+) -> Scores:
+    """Finite scores of models, a weight for each, and cells (rows, columns) that are no candidates → the weighted sum.
+
+    The same as `weighted_sum` of `min_max`, but for the last bits, in fewer passes. Overwrites the scores; what is no
+    candidate gets 0. cold: columns for which `cold_weights` hold.
+    """
+    fused = scores[0]
+    columns = np.zeros(0, np.int64) if cold is None else cold
+    of_cold = np.zeros((len(fused), len(columns)), np.float32)
+    shift = np.zeros((len(fused), 1), np.float32)
+    for one, weight, cold_weight in zip(scores, weights, cold_weights or weights, strict=True):
+        one[seen] = np.inf
+        low = one.min(axis=1, keepdims=True)
+        one[seen] = -np.inf
+        width = one.max(axis=1, keepdims=True) - low
+        one[seen] = 0.0
+        some = (width > 0) & np.isfinite(low)  # (b, 1): a row with candidates that are not all equal
+        scale = np.divide(1.0, width, out=np.zeros_like(width), where=some)
+        low = np.where(some, low, 0.0)
+        of_cold += np.float32(cold_weight) * scale * (one[:, columns] - low)
+        scale *= np.float32(weight)
+        one *= scale
+        shift += scale * low
+        if one is not fused:
+            fused += one
+    fused -= shift
+    fused[:, columns] = of_cold
+    fused[seen] = 0.0
+    return fused
 
 
 NORMALIZATIONS = {"min-max": min_max, "z-score": z_score}

@@ -11,8 +11,10 @@ import numpy as np
 from fuserec import registry
 from fuserec.data.dataset import Dataset
 from fuserec.errors import OptionError
+from fuserec.recommenders.factors import Factors
 from fuserec.recommenders.recommender import OnProgress, Recommender, Rows, Scores, shares
 
+WIDE = 32  # users in a block from which one product of all vectors pays
 # What all models share.
 EVERYWHERE = ("catalog_", "users_", "seen_", "order_", "times_", "popularity_", "embeddings_", "stages_")
 
@@ -26,6 +28,7 @@ class Combination(Recommender):
 
     def _keep(self, models: Sequence[Recommender]) -> None:
         self.models_ = tuple(copy(model) for model in models)
+        vars(self).pop("_side_by_side", None)  # of the models before
         for model in self.models_:
             for name in EVERYWHERE:
                 delattr(model, name)
@@ -92,12 +95,24 @@ class Seeds(Combination):
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → the mean of the scores, float32 (b, n_items)."""
+        factors = [model for model in self.models_ if isinstance(model, Factors)]
+        if factors and len(users) >= WIDE:
+            return self._mean_of_products(factors, users)
         first, *others = self._fitted()
         total = first.score(users)
         for model in others:
             total += model.score(users)
         total /= self.seeds
         return total
+
+    def _mean_of_products(self, models: Sequence[Factors], users: Rows) -> Scores:
+        """As `score`, for models whose scores are products of vectors: one product of all of them side by side."""
+        mine = np.concatenate([model.user_vectors_[users] for model in models], axis=1)
+        if "_side_by_side" not in vars(self):  # (n_items, n_models * d)
+            self._side_by_side = np.concatenate([model.item_vectors_ for model in models], axis=1)
+        scores: Scores = (mine / np.float32(len(models))) @ self._side_by_side.T
+        scores[np.diff(self.seen_.indptr)[users] == 0] = self.popularity_
+        return scores
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the mean of how similar the models find every other."""

@@ -65,7 +65,14 @@ class LateFusion(Combination):
 
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → fused scores float32 (b, n_items); 0 for items that the user has seen."""
-        return self._fuse(self._scores(self._fitted(), users))
+        models = self._fitted()
+        if self.normalization == "min-max" and self.method in ("weighted", "combsum"):
+            scores = [model.score(users) for model in models]
+            if all(np.isfinite(one.min()) for one in scores):
+                cold = np.flatnonzero(self.popularity_ == 0) if self.cold_weights else None
+                seen = self.seen_[users].nonzero()
+                return late.weighted_min_max(scores, self.weights_.tolist(), seen, cold, self.cold_weights)
+        return self._fuse(self._scores(models, users))
 
     def score_similar(self, item: int) -> Scores:
         """An item's row → the fusion of how similar each model finds every other item."""

@@ -188,7 +188,10 @@ class Recommender(ABC):
             for start in starts:
                 rank_block(start)
         else:
-            with ThreadPoolExecutor(n_threads()) as pool:
+            from threadpoolctl import threadpool_limits
+
+            # Blocks run in parallel already: two threads of BLAS in each of two took twice the time of one.
+            with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads()) as pool:
                 list(pool.map(rank_block, starts))
         ranked[np.isneginf(scores)] = -1
         return ranked, scores

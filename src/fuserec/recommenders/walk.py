@@ -17,6 +17,7 @@ from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
 WIDE = 32  # users in a block from which it pays to import torch
 FEW = 0.1  # share of places with walkers, up to which only the edges that leave those are looked at
+WALKERS = 32  # columns that walk at the same time: where they are fits into the cache of a core
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
 
 
@@ -40,10 +41,17 @@ class RandomWalk(HistoryRecommender):
 
     def score_history(self, history: csr_matrix) -> Scores:
         """Histories (b, n_items) → the probability of each item after `hops` hops, discounted, float32 (b, n_items)."""
-        mass = _start(history)
+        scores: Scores = np.empty(history.shape, np.float32)
+        for start in range(0, len(scores), WALKERS):
+            mass = self._walked(_start(history[start : start + WALKERS]))
+            scores[start : start + WALKERS] = self._discounted(mass).T
+        return scores
+
+    def _walked(self, mass: Mass) -> Mass:
+        """Walkers at their first items → where they are after all hops."""
         for _ in range(self.hops):
             mass = self._community_hop(mass)
-        return self._discounted(mass)
+        return mass
 
     def _community_hop(self, mass: Mass) -> Mass:
         starts = _few(mass)
@@ -57,10 +65,10 @@ class RandomWalk(HistoryRecommender):
         arrived: Mass = popularity * _moved_from(users, at_users, self.to_users_)
         return arrived
 
-    def _discounted(self, mass: Mass) -> Scores:
-        if self.discount:
-            mass = (mass * np.maximum(self.popularity_, 1.0)[:, None] ** -self.discount).astype(np.float32)
-        return np.ascontiguousarray(mass.T)
+    def _discounted(self, mass: Mass) -> Mass:
+        if not self.discount:
+            return mass
+        return (mass * np.maximum(self.popularity_, 1.0)[:, None] ** -self.discount).astype(np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -136,16 +144,15 @@ class ContentWalk(RandomWalk):
             raise DataError("ContentWalk needs vectors; encode the dataset first, or use RandomWalk")
         return columns
 
-    def score_history(self, history: csr_matrix) -> Scores:
-        """Histories (b, n_items) → the faded sum of where the walkers are after each hop, float32 (b, n_items)."""
-        mass = _start(history)
+    def _walked(self, mass: Mass) -> Mass:
+        """The faded sum of where they are after each hop."""
         total = np.zeros_like(mass)
         for hop in range(self.hops):
             by_content = self.content_share_[:, None] * mass
             mass = self._community_hop(mass - by_content)
             mass += self._content_hop(by_content)
             total += np.float32(self.fade**hop) * mass
-        return self._discounted(total)
+        return total
 
     def _content_hop(self, mass: Mass) -> Mass:
         starts = _few(mass)
