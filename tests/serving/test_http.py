@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
@@ -197,6 +200,23 @@ def test_a_key_has_its_rate_and_so_has_an_address(service):
         assert client.get("/v1/model", headers=mine).status_code == 200
         assert client.post("/v1/search", json={"text": "x"}, headers=mine).status_code == 422
         assert client.post("/v1/search", json={"text": "x"}, headers=mine).status_code == 429
+
+
+def test_changes_that_wait_keep_nobody_from_asking(client, service, monkeypatch):
+    go_on, changing = threading.Event(), []
+
+    def slow():
+        changing.append(1)
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(service, "reload", slow)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(client.post, "/v1/model/reload") for _ in range(8)]
+        while not changing:
+            time.sleep(0.01)
+        assert client.get("/v1/users/u/interests").status_code == 200 and len(changing) == 1
+        go_on.set()
+        assert [one.result().status_code for one in waiting] == [200] * 8
 
 
 def test_bodies_beyond_the_limit_are_refused_also_without_a_length(client, service):
