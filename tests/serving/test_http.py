@@ -51,6 +51,7 @@ def test_recommendations_have_the_documented_fields(client, service):
     assert again["items"][0]["item_id"] == told["items"][2]["item_id"] and again["items"][0]["why"] == {}
     diverse = client.get("/v1/users/user-1/recommendations", params={"k": 8, "diversity": 0.9}).json()
     plain = client.get("/v1/users/user-1/recommendations", params={"k": 8}).json()
+    assert client.get("/v1/users/user-1/recommendations", params={"diversity": 0.9999}).status_code == 200
     assert [item["item_id"] for item in diverse["items"]] != [item["item_id"] for item in plain["items"]]
     assert client.get("/v1/users/a/b%20ü%2F/recommendations").json()["query"]["user"] == "a/b ü/"
 
@@ -339,3 +340,4 @@ def test_the_openapi_document_names_every_address_with_examples(client):
     search = told["paths"]["/v1/search"]["post"]["requestBody"]["content"]
     assert set(search) == {"application/json", "multipart/form-data"}
     assert told["paths"]["/v1/items"]["post"]["security"]
+    assert {"400", "401", "413", "415", "422", "429", "503"} < set(told["paths"]["/v1/items"]["post"]["responses"])

@@ -79,7 +79,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         docs_url=None,  # these pages load scripts of another host
         redoc_url=None,
         lifespan=lifespan,
-        responses={status: PROBLEM for status in (401, 403, 404, 413, 422, 429, 503)},
+        responses={status: PROBLEM for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)},
     )
     add_handlers(app)
     app.add_middleware(hot.Hot, service=service, gate=gate)
