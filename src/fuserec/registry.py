@@ -130,6 +130,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "importer": {
         "mmrec": "fuserec.sources.mmrec:read_mmrec",
+        "mongodb": "fuserec.sources.mongo:read_mongodb",
         "movielens": "fuserec.sources.movielens:read_movielens",
     },
 }

@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
@@ -48,6 +51,7 @@ def test_recommendations_have_the_documented_fields(client, service):
     assert again["items"][0]["item_id"] == told["items"][2]["item_id"] and again["items"][0]["why"] == {}
     diverse = client.get("/v1/users/user-1/recommendations", params={"k": 8, "diversity": 0.9}).json()
     plain = client.get("/v1/users/user-1/recommendations", params={"k": 8}).json()
+    assert client.get("/v1/users/user-1/recommendations", params={"diversity": 0.9999}).status_code == 200
     assert [item["item_id"] for item in diverse["items"]] != [item["item_id"] for item in plain["items"]]
     assert client.get("/v1/users/a/b%20ü%2F/recommendations").json()["query"]["user"] == "a/b ü/"
 
@@ -199,6 +203,23 @@ def test_a_key_has_its_rate_and_so_has_an_address(service):
         assert client.post("/v1/search", json={"text": "x"}, headers=mine).status_code == 429
 
 
+def test_changes_that_wait_keep_nobody_from_asking(client, service, monkeypatch):
+    go_on, changing = threading.Event(), []
+
+    def slow():
+        changing.append(1)
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(service, "reload", slow)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(client.post, "/v1/model/reload") for _ in range(8)]
+        while not changing:
+            time.sleep(0.01)
+        assert client.get("/v1/users/u/interests").status_code == 200 and len(changing) == 1
+        go_on.set()
+        assert [one.result().status_code for one in waiting] == [200] * 8
+
+
 def test_bodies_beyond_the_limit_are_refused_also_without_a_length(client, service):
     def endless():
         for _ in range(60):
@@ -319,3 +340,4 @@ def test_the_openapi_document_names_every_address_with_examples(client):
     search = told["paths"]["/v1/search"]["post"]["requestBody"]["content"]
     assert set(search) == {"application/json", "multipart/form-data"}
     assert told["paths"]["/v1/items"]["post"]["security"]
+    assert {"400", "401", "413", "415", "422", "429", "503"} < set(told["paths"]["/v1/items"]["post"]["responses"])

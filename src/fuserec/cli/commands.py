@@ -88,17 +88,24 @@ def inspect(source: Source, json: Json = False) -> None:
 @app.command("import")
 def import_(
     format: Annotated[str, typer.Argument(help="movielens, mmrec, ... (fuserec list importers)")],
-    source: Annotated[Path, typer.Argument(metavar="FROM", help="the files as they were published")],
+    source: Annotated[str, typer.Argument(metavar="FROM", help="the files as they were published, or mongodb://...")],
     target: Annotated[Path, typer.Argument(metavar="TO", help="the dataset folder to write")],
+    items: Annotated[str | None, typer.Option(metavar="COLLECTION", help="of mongodb: the items")] = None,
+    interactions: Annotated[str | None, typer.Option(metavar="COLLECTION", help="of mongodb: what users did")] = None,
 ) -> None:
     """Another format → a dataset folder; what the same import wrote there before is replaced.
 
     Example: fuserec import movielens ml-100k ml100k
     """
     from fuserec.cli import console, steps
+    from fuserec.errors import OptionError
     from fuserec.sources.write import write
 
-    dataset = registry.load("importer", format)(source)
+    collections = {"items": items, "interactions": interactions}
+    named = {name: given for name, given in collections.items() if given is not None}
+    if named and format != "mongodb":
+        raise OptionError(f"--{next(iter(named))} is for fuserec import mongodb; {format} reads files")
+    dataset = registry.load("importer", format)(source, **named)
     write(dataset, target, made_by=f"fuserec import {format}")
     steps.print_set_aside(dataset.set_aside)
     counts = f"{dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.interactions):,} interactions"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fuserec.cli.options import Json, Model, app
+from fuserec.cli.options import Json, K, Model, app
 from fuserec.errors import ArtifactError, MissingExtraError
 
 Address = Annotated[
@@ -92,6 +92,30 @@ def reload(
         console.say(
             f"{url} serves {told['name']} with {told['n_items']:,} items, {told['n_items_added']:,} added online"
         )
+
+
+@app.command()
+def export(
+    model: Model,
+    to: Annotated[str, typer.Argument(metavar="TO", help="FILE.parquet, redis://HOST:PORT/NUMBER or mongodb://...")],
+    k: K = 10,
+    json: Json = False,
+) -> None:
+    """Write the lists of all users, as trained; broken off, the same command goes on where it was.
+
+    Example: fuserec export shop-model lists.parquet -k 20
+    """
+    from fuserec.cli import console
+    from fuserec.serving.export import export as write
+    from fuserec.serving.stores.store import without_password
+
+    with console.progress("lists of ") as bars:
+        n_users = write(model, to, k, on_progress=lambda done, total: bars("users", done, total))
+    told = without_password(to)
+    if json:
+        console.print_json({"to": told, "n_users": n_users, "k": k})
+    else:
+        console.say(f"{told}: lists of {n_users:,} users")
 
 
 @keys.command("add")

@@ -56,7 +56,7 @@ class Loaded:
         """The model, with lists whose items are less alike where that is asked for."""
         if diversity is None:
             return self.model
-        rounded = round(diversity, 2)  # so that at most a hundred are kept
+        rounded = min(round(diversity, 2), 0.99)  # below 1, and so that at most a hundred are kept
         if rounded not in self.reranked:
             self.reranked[rounded] = rerank(self.model, diversity=rounded)
         return self.reranked[rounded]

@@ -47,7 +47,8 @@ ItemId = Annotated[str, Path(description="an item id", examples=["item-7"])]
 
 def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     """A service, and rules of who may ask → the application. Its end closes the service's store."""
-    gate, metrics, limiter = Gate(service.store, rules or Rules()), Metrics(), CapacityLimiter(WORKERS)
+    gate, metrics = Gate(service.store, rules or Rules()), Metrics()
+    workers, one = CapacityLimiter(WORKERS), CapacityLimiter(1)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +61,11 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         metrics.loaded.set(service.loaded.since)
 
     async def work(done: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        return await to_thread.run_sync(partial(done, *arguments, **options), limiter=limiter)
+        return await to_thread.run_sync(partial(done, *arguments, **options), limiter=workers)
+
+    async def change(done: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        # One after another, as the service makes them: those that wait keep no thread from those who only ask.
+        return await to_thread.run_sync(partial(done, *arguments, **options), limiter=one)
 
     async def closing(request: Request) -> AsyncIterator[None]:
         try:
@@ -75,7 +80,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         docs_url=None,  # these pages load scripts of another host
         redoc_url=None,
         lifespan=lifespan,
-        responses={status: PROBLEM for status in (401, 403, 404, 413, 422, 429, 503)},
+        responses={status: PROBLEM for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)},
     )
     add_handlers(app)
     app.add_middleware(hot.Hot, service=service, gate=gate)
@@ -155,7 +160,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     async def put(request: Request, item_id: str | None) -> bodies.ItemAnswer:
         item = await item_of(request, item_id)
         replacing = item_id is not None
-        stored = await work(
+        stored = await change(
             service.add_item, checked_id(item.item_id), item.texts, item.media, item.vectors, replacing=replacing
         )
         tell()
@@ -185,7 +190,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     @app.delete("/v1/items/{item_id:path}", status_code=204, dependencies=changing, response_class=Response)
     async def delete_item(item_id: ItemId) -> None:
         """An item is not shown any more, whether it was trained or added."""
-        await work(service.remove_item, item_id)
+        await change(service.remove_item, item_id)
         tell()
 
     @app.get("/v1/model", dependencies=reading)
@@ -196,7 +201,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     @app.post("/v1/model/reload", dependencies=changing, responses={409: PROBLEM})
     async def reload() -> dict[str, Any]:
         """Read the model folder again. What cannot be read leaves the old model serving."""
-        await work(service.reload)
+        await change(service.reload)
         tell()
         return service.about()
 
