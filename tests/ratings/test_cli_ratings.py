@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from fuserec.cli import entry  # noqa: F401  (registers the commands)
 from fuserec.cli.options import app
-from fuserec.errors import OptionError
+from fuserec.errors import ArtifactError, OptionError
 from fuserec.sources.write import write
 
 
@@ -36,8 +36,20 @@ def test_evaluate_prints_one_object(source):
 def test_evaluate_prints_a_table(source):
     code, out, _ = run("evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random")
     assert code == 0 and "RMSE" in out and "Calibration" in out and "clipped to 1 to 5" in out
-    with pytest.raises(OptionError, match="--report shows rankings"):
-        run("evaluate", source, "--ratings", "--report", source.parent / "report.html")
+
+
+def test_evaluate_writes_a_page_and_replaces_no_file_of_the_users(source):
+    arguments = ("evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random", "--report")
+    report = source.parent / "ratings.html"
+    code, _, err = run(*arguments, report)
+    assert code == 0 and f"report: {report}" in err
+    page = report.read_text(encoding="utf-8")
+    assert "which model predicts ratings best" in page and "fuserec evaluate" not in page.split("How this was made")[0]
+    mine = source.parent / "mine.html"
+    mine.write_text("mine")
+    with pytest.raises(ArtifactError, match="is not a report of fuserec"):
+        run(*arguments, mine)
+    assert mine.read_text() == "mine"
 
 
 def test_train_then_predict(source):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fuserec import registry
-from fuserec.cli import console
+from fuserec.cli import console, steps
 from fuserec.data.dataset import Split
-from fuserec.errors import OptionError
+from fuserec.pages.ratings import write_ratings_page
 from fuserec.ratings.evaluation import evaluate_ratings
 from fuserec.ratings.predictor import RatingPredictor
 from fuserec.ratings.report import RatingReport
@@ -26,11 +26,13 @@ def rating_models(names: str | None, train_has_vectors: bool) -> dict[str, Ratin
 
 
 def evaluate_and_print(names: str | None, parts: Split, report: Path | None, as_json: bool) -> None:
-    """Rating models on a split → the table, or the JSON."""
-    if report is not None:
-        raise OptionError("--report shows rankings; for ratings print the table, or --json")
+    """Rating models on a split → the table, or the JSON; and a page, if one is wanted."""
     with console.working("evaluating") as tell:
         found = evaluate_ratings(rating_models(names, bool(parts.train.embeddings)), parts, on_progress=tell)
+    if report is not None:
+        write_ratings_page(report, found, set_aside=parts.train.set_aside, made_by=steps.made_by())
+        console.note(f"report: {report.resolve()}")
+    steps.print_set_aside(parts.train.set_aside)
     print_ratings(found, as_json)
 
 
