@@ -215,8 +215,7 @@ def evaluate(
     from fuserec.pages.evaluation import examples, write_page
     from fuserec.pages.page import check_page
 
-    named = None if ratings else models
-    plan = steps.recipe(recipe, encoder, fusion, split, named, min_rating, align, option, allow_download)
+    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download, ratings)
     if report is not None:
         check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
@@ -224,7 +223,7 @@ def evaluate(
     if ratings:
         from fuserec.cli.rating import evaluate_and_print
 
-        evaluate_and_print(models, parts, report, json)
+        evaluate_and_print(plan, parts, report, json)
         return
     candidates = plan.models_for(parts.train)
     with console.working("evaluating") as tell:
