@@ -30,6 +30,7 @@ def recommend(
     """The items a user has not seen and will like.
 
     Example: fuserec recommend shop-model user-7 -k 5 --diversity 0.3 --explain
+
     Example: fuserec recommend shop-model --items item-3,item-17
     """
     from fuserec.artifact import load_model

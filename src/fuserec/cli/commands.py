@@ -208,6 +208,7 @@ def evaluate(
     """Every model on the same split: chosen on validation, test opened once.
 
     Example: fuserec evaluate toyshop --models Popular,EASE,ContentWalk --report report.html
+
     Example: fuserec evaluate ml100k --ratings --report ratings.html
     """
     from fuserec.cli import console, steps

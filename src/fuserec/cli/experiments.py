@@ -75,6 +75,7 @@ def tune(
     """Search the options of models, on validation only; a search that was stopped goes on.
 
     Example: fuserec tune toyshop --models RandomWalk,ContentWalk --trials 20 --out tuned.toml
+
     Example: fuserec tune ml100k --ratings --models Biases,NeighborRatings --out tuned.toml
     """
     from fuserec.atomic import check_writable
