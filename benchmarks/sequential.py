@@ -3,6 +3,7 @@
 python benchmarks/sequential.py ../shared/data/movielens-100k                 both splits, five seeds, test
 python benchmarks/sequential.py ../shared/data/movielens-100k --validation    the same on the validation part
     --split last|time    one split only; --seeds 0 1; --models "Popular;SASRec", of those below; --workers 2
+    --keep FOLDER        what is measured there already is not measured again
 
 leave-last-out   each user's last film is test, the one before validation. Nearly all of these films are
                  known, so a tenth of all, drawn by the seed, is taken out of training: they are new in test.
@@ -38,8 +39,20 @@ MODELS = {
     "SASRec, content only": ("SASRec", {"ids": False}),
     "SASRec, id_dropout 0.5": ("SASRec", {"id_dropout": 0.5}),
     "SASRec, id_dropout 0.2": ("SASRec", {"id_dropout": 0.2}),
+    "SASRec, content 2": ("SASRec", {"content": 2.0}),
+    "SASRec, genres": ("SASRec", {"columns": ("genres",)}),
+    "SASRec, dropout 0.4": ("SASRec", {"dropout": 0.4}),
+    "SASRec, gaps": ("SASRec", {"gaps": True}),
+    "SASRec, contrast 0.1": ("SASRec", {"contrast": 0.1}),
     "GRU4Rec": ("GRU4Rec", {}),
+    "GRU4Rec, gaps": ("GRU4Rec", {"gaps": True}),
+    "GRU4Rec, dropout 0.4": ("GRU4Rec", {"dropout": 0.4}),
+    "GRU4Rec, ids only": ("GRU4Rec", {"content": 0.0}),
     "MultiInterest": ("MultiInterest", {}),
+    "MultiInterest, routing": ("MultiInterest", {"extraction": "routing"}),
+    "MultiInterest, 2 interests": ("MultiInterest", {"interests": 2}),
+    "MultiInterest, half_life 30": ("MultiInterest", {"half_life": 30.0}),
+    "MultiInterest, dropout 0.4": ("MultiInterest", {"dropout": 0.4}),
 }
 DEFAULT = ("Popular", "ItemNeighbors", "ContentWalk", "SASRec, ids only", "SASRec")
 PLAN = Recipe.parse({"align": "none"})
@@ -92,13 +105,16 @@ def averaged(runs, part):
 def run(by, seed, told):
     """One seed of a split → label → slice → user → ndcg@10, and CPU seconds of each fit."""
     kept = told.keep and told.keep / f"{by}-{seed}-{'validation' if told.validation else 'test'}.json"
-    if kept and kept.exists():
-        return tuple(json.loads(kept.read_text()))
+    labels = told.models.split(";")
+    found, seconds = json.loads(kept.read_text()) if kept and kept.exists() else ({}, {})
+    if all(label in found for label in labels):
+        return found, seconds
     parts, chosen_by = splits(shuffled(PLAN.cleaned(read_movielens(told.folder))), by, seed)
     with tempfile.TemporaryDirectory() as place, VectorCache(told.cache or Path(place) / "vectors.sqlite") as cache:
         train = PLAN.with_vectors(parts.train, cache)
-    found, seconds = {}, {}
-    for label in told.models.split(";"):
+    for label in labels:
+        if label in found:
+            continue
         name, options = MODELS[label]
         made = make("recommender", name, options)
         if hasattr(made, "seed"):
@@ -124,7 +140,7 @@ def main():
     arguments.add_argument("--epochs", type=int)
     arguments.add_argument("--cache", type=Path, help="a vector cache to use; default: a new one")
     arguments.add_argument("--workers", type=int, default=1, help="seeds at the same time")
-    arguments.add_argument("--keep", type=Path, help="a folder; seeds that are done are not done again")
+    arguments.add_argument("--keep", type=Path, help="a folder; what is measured there is not measured again")
     told = arguments.parse_args()
     jobs = [(by, seed) for by in (("last", "time") if told.split == "both" else (told.split,)) for seed in told.seeds]
     with ProcessPoolExecutor(told.workers) as pool:
@@ -134,7 +150,7 @@ def main():
 
 
 def compare(by, done, told):
-    runs = {label: [found[label] for found, _ in done] for label in done[0][0]}
+    runs = {label: [found[label] for found, _ in done] for label in told.models.split(";")}
     slices = [part for part in ("all", "others", "rare", "new") if any(run[part] for run in runs["Popular"])]
     n = {part: len(averaged(runs["Popular"], part)[0]) for part in slices}
     print(f"\n{by}, {'validation' if told.validation else 'test'}, {len(done)} seeds, ndcg@{K}")
@@ -145,10 +161,11 @@ def compare(by, done, told):
         cells = [str(estimates({label: {part: values[label][part]}}, 0)[label][part]) for part in slices]
         seconds = np.mean([times[label] for _, times in done])
         print(f"| {label} | " + " | ".join(cells) + f" | {seconds:.1f} |")
-    for label in runs:
-        if label != "SASRec, ids only" and "SASRec, ids only" in runs:
-            gained = differences_by(values[label], values["SASRec, ids only"])
-            print(f"{label} minus SASRec, ids only: " + ", ".join(f"{part} {gained[part]}" for part in slices))
+    for floor in ("SASRec, ids only", "SASRec"):
+        for label in runs if floor in runs else ():
+            if label != floor:
+                gained = differences_by(values[label], values[floor])
+                print(f"{label} minus {floor}: " + ", ".join(f"{part} {gained[part]}" for part in slices))
 
 
 def differences_by(values, others):

@@ -23,11 +23,15 @@ def part(name, **options):
     return Component.model_validate({"name": name, **options})
 
 
-def test_every_recommender_has_a_space_that_its_options_allow():
-    for name in registry.components("recommender"):
+@pytest.mark.parametrize("kind", ["recommender", "rater"])
+def test_every_model_has_a_space_that_its_options_allow(kind):
+    for name in registry.components(kind):
         for option, among in space(name, {}).items():
             for value in among:
-                registry.make("recommender", name, {option: value})
+                registry.make(kind, name, {option: value})
+
+
+def test_spaces_are_around_the_defaults_and_leave_out_what_is_given():
     walk = space("ContentWalk", {"hops": 3})
     assert "hops" not in walk and walk["content"] == (0.0, 1.0) and walk["neighbors"] == (5, 500)
     assert space("Popular", {}) == {}

@@ -101,7 +101,9 @@ KINDS = {
     "align": "aligner",
     "fusion": "fuser",
     "models": "recommender",
+    "raters": "rater",
 }  # key of a recipe → kind of its components
+RATERS = ("Biases", "NeighborRatings", "ContentRatings", "FactorRatings", "BayesianFactors")  # where none are named
 
 
 def _parts(value: Any) -> list[Component]:
@@ -131,6 +133,7 @@ class Recipe(_Strict):
     align: Optional = Field(default=Component(name="GCCA"), description="what makes the shared space, or none")
     fusion: Named = Component(name="Concat")
     models: list[Named] = Field(default_factory=list, description="default: every model that the data allow")
+    raters: list[Named] = Field(default_factory=list, description="models that predict ratings; default: those usual")
 
     @field_validator(*KINDS)
     @classmethod
@@ -247,12 +250,16 @@ class Recipe(_Strict):
         """The same as names and options."""
         return self.models or _default_models(train)
 
+    def rater_components(self, train: Dataset) -> list[Component]:
+        """Training dataset with vectors → the models that predict ratings, as names and options."""
+        return self.raters or [Component(name=name) for name in RATERS if train.embeddings or name != "ContentRatings"]
+
     def one_model(self, name: str | None = None) -> Component | None:
-        """The model to train: by its name or label, or the only one that the recipe names, or None when it names none.
+        """The model or rater to train: by its name or label, or the only one of the recipe; None where it names none.
 
         A model keeps the options that the recipe gives to it. Raises `OptionError` when several could be meant.
         """
-        found = [part for part in self.models if name in (None, part.name, part.label)]
+        found = [part for part in (*self.models, *self.raters) if name in (None, part.name, part.label)]
         if len(found) > 1:
             raise OptionError(
                 f"the recipe names {len(found)} models: {', '.join(part.label for part in found)}; "

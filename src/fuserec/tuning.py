@@ -17,6 +17,8 @@ from fuserec.atomic import new_file
 from fuserec.data.dataset import Dataset
 from fuserec.errors import DataError, FuserecError, MissingExtraError
 from fuserec.evaluation import fit_and_validate
+from fuserec.ratings.evaluation import measured
+from fuserec.ratings.predictor import RatingPredictor
 from fuserec.recipe import Component, Recipe
 from fuserec.recommenders.recommender import OnProgress
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 # Options that say how a run is made, not what is learned.
-FIXED = ("seed", "device", "checkpoint", "steps", "workers", "columns", "by", "max_items")
+FIXED = ("seed", "device", "checkpoint", "steps", "workers", "columns", "by", "max_items", "sweeps", "burn", "keep")
 HEAD = "# Written by fuserec tune: chosen on validation, test not read."
 TIMES = 10.0  # a number is searched from a tenth of its default to ten times it, on a logarithmic scale
 
@@ -33,7 +35,7 @@ TIMES = 10.0  # a number is searched from a tenth of its default to ten times it
 class Tuned:
     """What a search found of one model.
 
-    value: ndcg@k on validation with the best options; default: the same with the model's own options
+    value: ndcg@k on validation with the best options, RMSE of a rater; default: the same with the model's own options
     importance: option → share of the variance over the trials that it explains (fANOVA, Hutter 2014)
     """
 
@@ -61,7 +63,7 @@ def space(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     A component may say it itself: field metadata `{"space": (1, 8)}` or `{"space": ["a", "b"]}`. Otherwise: both of a
     bool, the choices of a Literal, 0 to 1 for a float in there, and a tenth to ten times the default of other numbers.
     """
-    component = registry.load("recommender", name)
+    component = registry.load(_kind(name), name)
     types = get_type_hints(component)
     found: dict[str, Any] = {}
     for option in fields(component):
@@ -96,28 +98,31 @@ def tune(
 ) -> Tuned:
     """A model of a recipe, train and validation → the options that are best on validation, after so many trials.
 
+    Best: the highest ndcg@k, or the lowest RMSE of a model that predicts ratings.
     Options that the recipe gives stay as they are. The first trial is the model as it is. storage: an SQLite file;
     trials that are there already count, so that a search that was stopped goes on. A model without options has one
     trial. Raises `DataError` where no trial worked, `MissingExtraError` without optuna.
     """
-    optuna = _optuna()
+    optuna, kind = _optuna(), _kind(part.name)
     searched = space(part.name, part.options)
     told = json.dumps([part.label, train.sha256, validation.sha256, k, searched], sort_keys=True, default=str)
     study: Study = optuna.create_study(
         study_name=f"{part.label} {sha256(told.encode()).hexdigest()[:12]}",
         storage=None if storage is None else f"sqlite:///{storage}",
-        direction="maximize",
+        direction="minimize" if kind == "rater" else "maximize",
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=seed),
     )
-    defaults = {name: getattr(part.make("recommender"), name) for name in searched}
+    defaults = {name: getattr(part.make(kind), name) for name in searched}
     if not study.trials:
         study.enqueue_trial(defaults)
 
     def worth(trial: "Trial") -> float:
         options = {name: _suggested(trial, name, among) for name, among in searched.items()}
         try:
-            model = registry.make("recommender", part.name, {**part.options, **options})
+            model = registry.make(kind, part.name, {**part.options, **options})
+            if isinstance(model, RatingPredictor):
+                return measured(model.fit(train, validation), validation)
             return fit_and_validate(model, train, validation, k=k).validation or 0.0
         except FuserecError as error:
             raise optuna.TrialPruned(str(error)) from None
@@ -138,6 +143,10 @@ def tune(
         len(study.trials),
         _importance(study, len(done)),
     )
+
+
+def _kind(name: str) -> str:
+    return "rater" if name in registry.components("rater") else "recommender"
 
 
 def wrote(path: Path) -> bool:

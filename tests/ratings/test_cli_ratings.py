@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from fuserec.cli import entry  # noqa: F401  (registers the commands)
 from fuserec.cli.options import app
-from fuserec.errors import OptionError
+from fuserec.errors import ArtifactError, OptionError
+from fuserec.recipe import Recipe
 from fuserec.sources.write import write
 
 
@@ -36,8 +37,20 @@ def test_evaluate_prints_one_object(source):
 def test_evaluate_prints_a_table(source):
     code, out, _ = run("evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random")
     assert code == 0 and "RMSE" in out and "Calibration" in out and "clipped to 1 to 5" in out
-    with pytest.raises(OptionError, match="--report shows rankings"):
-        run("evaluate", source, "--ratings", "--report", source.parent / "report.html")
+
+
+def test_evaluate_writes_a_page_and_replaces_no_file_of_the_users(source):
+    arguments = ("evaluate", source, "--ratings", "--models", "Biases,ContentRatings", "--split", "random", "--report")
+    report = source.parent / "ratings.html"
+    code, _, err = run(*arguments, report)
+    assert code == 0 and f"report: {report}" in err
+    page = report.read_text(encoding="utf-8")
+    assert "which model predicts ratings best" in page and "fuserec evaluate" not in page.split("How this was made")[0]
+    mine = source.parent / "mine.html"
+    mine.write_text("mine")
+    with pytest.raises(ArtifactError, match="is not a report of fuserec"):
+        run(*arguments, mine)
+    assert mine.read_text() == "mine"
 
 
 def test_train_then_predict(source):
@@ -62,3 +75,34 @@ def test_a_ranking_model_predicts_no_ratings(source):
 def test_raters_are_listed():
     code, out, _ = run("list", "raters")
     assert code == 0 and "BayesianFactors" in out and "TextLSTM" in out
+
+
+def test_predictions_say_what_they_are_made_of(source):
+    model = source.parent / "neighbors"
+    run("train", source, "--model", "NeighborRatings", "--out", model)
+    _, out, _ = run("predict", model, "u1", "i2", "--explain", "--json")
+    (item,) = json.loads(out)["items"]
+    assert {"mean", "user", "item"} < set(item["why"]) and any(name.startswith("rated ") for name in item["why"])
+    assert sum(item["why"].values()) == pytest.approx(item["rating"], abs=1e-3) or item["rating"] in (1.0, 5.0)
+    _, out, _ = run("predict", model, "u1", "i2", "--explain")
+    assert "i2: mean +" in out and ", in all " in out
+
+
+def test_raters_of_a_recipe_are_evaluated_trained_and_tuned(source):
+    pytest.importorskip("optuna", reason='needs the extra [tune]: pip install -e ".[tune]" (make test does)')
+    recipe, tuned, model = (source.parent / name for name in ("raters.toml", "tuned.toml", "raters-model"))
+    recipe.write_text('raters = [{ name = "Biases", l2_items = 900.0 }]\n[split]\nby = "random"\n')
+    _, out, _ = run("evaluate", source, "--ratings", "--recipe", recipe, "--json")
+    (row,) = json.loads(out)["models"]
+    assert row["label"] == "Biases(l2_items=900.0)" and row["options"]["l2_items"] == 900.0
+    _, out, _ = run(
+        "tune", source, "--ratings", "--models", "Biases", "--split", "random", "--trials", 4, "--out", tuned, "--json"
+    )
+    told = json.loads(out)
+    (found,) = told["models"]
+    assert (
+        told["metric"] == "RMSE" and found["validation"] <= found["validation_of_defaults"] and found["n_trials"] == 4
+    )
+    assert Recipe.read(tuned).raters[0].options == found["options"] and not Recipe.read(tuned).models
+    code, out, _ = run("train", source, "--recipe", tuned, "--model", "Biases", "--out", model)
+    assert code == 0 and all(f"{key}={value}" in out for key, value in found["options"].items())

@@ -192,3 +192,13 @@ def test_ratings_of_another_scale_and_no_vectors():
             assert model.scale_.tolist() == [-30.0, 50.0, 20.0]
     with pytest.raises(DataError, match="ContentRatings needs vectors named 'fused'"):
         make("ContentRatings").fit(shop)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reasons_add_up_to_the_rating(name):
+    model = fitted(name)
+    users, items = np.array([0, 3, 7]), np.array([1, 5, 2])
+    wanted = model.estimate(users, items)
+    for user, item, rating in zip(users.tolist(), items.tolist(), wanted, strict=True):
+        assert sum(model.reasons(user, item).values()) == pytest.approx(float(rating), abs=1e-3)
+    assert set(model.reasons(-1, -1)) == {"mean"} and "user" in model.reasons(0, -1)

@@ -30,6 +30,7 @@ def recommend(
     """The items a user has not seen and will like.
 
     Example: fuserec recommend shop-model user-7 -k 5 --diversity 0.3 --explain
+
     Example: fuserec recommend shop-model --items item-3,item-17
     """
     from fuserec.artifact import load_model
@@ -72,11 +73,12 @@ def predict(
     model: Model,
     user: Annotated[str, typer.Argument(help="a user id; one that is not known gets what is expected of anybody")],
     items: Annotated[list[str], typer.Argument(metavar="ITEM...", help="item ids")],
+    explain: Annotated[bool, typer.Option("--explain", help="say what a rating is made of, in points")] = False,
     json: Json = False,
 ) -> None:
     """What a user would rate items, on the scale of the training data, and how likely he is to like them.
 
-    Example: fuserec predict film-model user-7 film-12 film-40
+    Example: fuserec predict film-model user-7 film-12 film-40 --explain
     """
     from fuserec.artifact import load_model
     from fuserec.cli.rating import predicted, print_predictions
@@ -88,7 +90,7 @@ def predict(
             f"{model} holds {type(loaded).__name__}, which ranks and predicts no ratings; train a rating model: "
             "fuserec train SOURCE --model BayesianFactors --out MODEL (see: fuserec list raters)"
         )
-    print_predictions(predicted(loaded, user, items), json)
+    print_predictions(predicted(loaded, user, items, explain), json)
 
 
 @app.command()

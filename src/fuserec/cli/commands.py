@@ -218,6 +218,8 @@ def evaluate(
     """Every model on the same split: chosen on validation, test opened once.
 
     Example: fuserec evaluate toyshop --models Popular,EASE,ContentWalk --report report.html
+
+    Example: fuserec evaluate ml100k --ratings --report ratings.html
     """
     from fuserec.cli import console, steps
     from fuserec.evaluation import evaluate as run
@@ -227,8 +229,7 @@ def evaluate(
 
     if keep is not None:
         steps.check_keepable(keep, ratings)
-    named = None if ratings else models
-    plan = steps.recipe(recipe, encoder, fusion, split, named, min_rating, align, option, allow_download)
+    plan = steps.recipe(recipe, encoder, fusion, split, models, min_rating, align, option, allow_download, ratings)
     if report is not None:
         check_page(report)
     parts = plan.split.split(steps.cleaned(plan, source))
@@ -236,7 +237,7 @@ def evaluate(
     if ratings:
         from fuserec.cli.rating import evaluate_and_print
 
-        evaluate_and_print(models, parts, report, json)
+        evaluate_and_print(plan, parts, report, json)
         return
     candidates = plan.models_for(parts.train)
     with console.working("evaluating") as tell:

@@ -63,6 +63,7 @@ def tune(
         Path | None, typer.Option(help="where trials are kept; default: .fuserec/tuning.sqlite in the source")
     ] = None,
     k: K = 10,
+    ratings: Annotated[bool, typer.Option("--ratings", help="models that predict ratings, by RMSE")] = False,
     split: Annotated[str | None, typer.Option(help="auto, time, last, random, cold-items, given")] = None,
     encoder: Encoders = None,
     min_rating: MinRating = None,
@@ -74,6 +75,8 @@ def tune(
     """Search the options of models, on validation only; a search that was stopped goes on.
 
     Example: fuserec tune toyshop --models RandomWalk,ContentWalk --trials 20 --out tuned.toml
+
+    Example: fuserec tune ml100k --ratings --models Biases,NeighborRatings --out tuned.toml
     """
     from fuserec.atomic import check_writable
     from fuserec.cli import console, steps
@@ -81,7 +84,7 @@ def tune(
     from fuserec.tuning import tune as search
     from fuserec.tuning import write_tuned, wrote
 
-    plan = steps.recipe(recipe, encoder, None, split, models, min_rating, None, option)
+    plan = steps.recipe(recipe, encoder, None, split, models, min_rating, None, option, ratings=ratings)
     if out.exists() and not wrote(out):
         raise OptionError(f"{out} was not written by fuserec tune; name another file with --out")
     place = storage or steps.cache_of(source).with_name("tuning.sqlite")
@@ -93,19 +96,20 @@ def tune(
     with console.working("tuning") as tell:
         found = [
             search(part, train, validation, trials=trials, k=k, storage=place, on_progress=tell)
-            for part in plan.components(train)
+            for part in (plan.rater_components(train) if ratings else plan.components(train))
         ]
-    found.sort(key=lambda one: -one.value)
-    tuned = Recipe.parse({**plan.model_dump(), "models": [one.component.model_dump() for one in found]})
+    found.sort(key=lambda one: one.value if ratings else -one.value)
+    key, metric = ("raters", "RMSE") if ratings else ("models", f"ndcg@{k}")
+    tuned = Recipe.parse({**plan.model_dump(), key: [one.component.model_dump() for one in found]})
     write_tuned(out, tuned, steps.made_by()["command"])
     if json:
         console.print_json(
-            {"selection": "validation", "test_opened": 0, "metric": f"ndcg@{k}", "recipe": str(out)}
+            {"selection": "validation", "test_opened": 0, "metric": metric, "recipe": str(out)}
             | {"models": [one.to_dict() for one in found]}
         )
         return
     console.print_table(
-        ["model", f"validation ndcg@{k}", "with defaults", "trials", "what matters"],
+        ["model", f"validation {metric}", "with defaults", "trials", "what matters"],
         [
             [
                 one.component.label,
@@ -117,4 +121,5 @@ def tune(
             for one in found
         ],
     )
-    console.say(f"Only validation was looked at. Measure them on test, once: fuserec evaluate {source} --recipe {out}")
+    told = " --ratings" if ratings else ""
+    console.say(f"Only validation was looked at. Measure on test, once: fuserec evaluate {source}{told} --recipe {out}")

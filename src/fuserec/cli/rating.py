@@ -6,31 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from fuserec import registry
-from fuserec.cli import console
+from fuserec.cli import console, steps
 from fuserec.data.dataset import Split
-from fuserec.errors import OptionError
+from fuserec.pages.ratings import write_ratings_page
 from fuserec.ratings.evaluation import evaluate_ratings
 from fuserec.ratings.predictor import RatingPredictor
 from fuserec.ratings.report import RatingReport
-
-DEFAULT = ("Biases", "NeighborRatings", "ContentRatings", "FactorRatings", "BayesianFactors")
-
-
-def rating_models(names: str | None, train_has_vectors: bool) -> dict[str, RatingPredictor]:
-    """Names, separated by commas, or None → label → unfitted model; by default those that the data allow."""
-    chosen: Sequence[str] = [name for name in DEFAULT if train_has_vectors or name != "ContentRatings"]
-    if names is not None:
-        chosen = [name.strip() for name in names.split(",") if name.strip()]
-    return {name: registry.make("rater", name) for name in chosen}
+from fuserec.recipe import Recipe
 
 
-def evaluate_and_print(names: str | None, parts: Split, report: Path | None, as_json: bool) -> None:
-    """Rating models on a split → the table, or the JSON."""
-    if report is not None:
-        raise OptionError("--report shows rankings; for ratings print the table, or --json")
+def evaluate_and_print(plan: Recipe, parts: Split, report: Path | None, as_json: bool) -> None:
+    """A recipe's rating models on a split → the table, or the JSON; and a page, if one is wanted."""
+    models = {part.label: part.make("rater") for part in plan.rater_components(parts.train)}
     with console.working("evaluating") as tell:
-        found = evaluate_ratings(rating_models(names, bool(parts.train.embeddings)), parts, on_progress=tell)
+        found = evaluate_ratings(models, parts, on_progress=tell)
+    if report is not None:
+        write_ratings_page(report, found, set_aside=parts.train.set_aside, made_by=steps.made_by())
+        console.note(f"report: {report.resolve()}")
+    steps.print_set_aside(parts.train.set_aside)
     print_ratings(found, as_json)
 
 
@@ -51,8 +44,11 @@ def print_ratings(report: RatingReport, as_json: bool) -> None:
     console.print_table(["chance of a like", "liked", "ratings"], told)
 
 
-def predicted(model: RatingPredictor, user: str, items: Sequence[str]) -> dict[str, Any]:
-    """A fitted model, a user id and item ids → the answer as JSON; `known` says whether both were in training."""
+def predicted(model: RatingPredictor, user: str, items: Sequence[str], explain: bool = False) -> dict[str, Any]:
+    """A fitted model, a user id and item ids → the answer as JSON; `known` says whether both were in training.
+
+    explain: `why` of each item, see `RatingPredictor.reasons`
+    """
     users = np.repeat(model.users_.rows([user]), len(items))
     rows = model.catalog_.ids.rows(items)
     low, high, step = (float(one) for one in model.scale_)
@@ -66,6 +62,7 @@ def predicted(model: RatingPredictor, user: str, items: Sequence[str]) -> dict[s
                 "like": float(chance),
                 "title": model.catalog_.title(int(row)) if row >= 0 else None,
                 "known": bool(row >= 0 and users[0] >= 0),
+                **({"why": model.reasons(int(users[0]), int(row))} if explain else {}),
             }
             for item, row, rating, chance in zip(
                 items, rows, model.predict(users, rows), model.like(users, rows), strict=True
@@ -84,6 +81,10 @@ def print_predictions(answer: dict[str, Any], as_json: bool) -> None:
         for item in answer["items"]
     ]
     console.print_table(["item", "title", "rating", f"chance of {answer['scale']['like_from']:g} or more"], rows)
+    for item in answer["items"]:
+        if "why" in item:
+            points = ", ".join(f"{name} {value:+.2f}" for name, value in item["why"].items())
+            console.say(f"{item['item_id']}: {points}, in all {sum(item['why'].values()):.2f}")
     unknown = [item["item_id"] for item in answer["items"] if not item["known"]]
     if unknown:
         console.note(f"not in training, the user or the item, so by biases alone: {', '.join(unknown)}")

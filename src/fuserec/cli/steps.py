@@ -43,9 +43,11 @@ def recipe(
     align: str | None = None,
     overrides: Sequence[str] | None = None,
     allow_download: bool = False,
+    ratings: bool = False,
 ) -> Recipe:
     """A recipe file and what the options say → the recipe; options win, and a model named keeps its options there.
 
+    ratings: the models named predict ratings
     overrides: `"normalize.photo=ZScore"`: a key of the recipe, with dots, and its value
     """
     written = Recipe.read(file) if file else Recipe()
@@ -59,8 +61,11 @@ def recipe(
         told["split"]["by"] = split
     if models:
         names = [name.strip() for name in models.split(",") if name.strip()]
-        known = {name: [part for part in written.models if part.name == name] for name in names}
-        told["models"] = [part.model_dump() for name in names for part in known[name] or [Component(name=name)]]
+        of = written.raters if ratings else written.models
+        known = {name: [part for part in of if part.name == name] for name in names}
+        told["raters" if ratings else "models"] = [
+            part.model_dump() for name in names for part in known[name] or [Component(name=name)]
+        ]
     if min_rating is not None:
         told["clean"]["min_rating"] = min_rating
     for text in overrides or ():

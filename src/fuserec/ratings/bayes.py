@@ -97,6 +97,21 @@ class BayesianFactors(RatingPredictor):
         self.item_offset_ = np.append(self.item_offset_, made[:, 0])
         self.item_samples_ = np.concatenate([self.item_samples_, made[:, 1:]])
 
+    def reasons(self, user: int, item: int) -> dict[str, float]:
+        """The same; of the item and the taste, what each column says is told by its name."""
+        if min(user, item) < 0:
+            return super().reasons(user, item)
+        taste = self.user_samples_[user]  # (s * dim,)
+        told = {"mean": self.mean_, "user": float(self.user_offset_[user]), "item": float(self.item_offset_[item])}
+        told["taste"] = float(taste @ self.item_samples_[item])
+        warm = self.popularity_ > 0
+        for name, basis in self.bases_.items():
+            said = self.embeddings_[name].centered_unit(warm)[item] @ basis.T @ self.weights_[name]  # (1 + s * dim,)
+            bias, liked = float(said[0]), float(taste @ said[1:])
+            told["item"], told["taste"] = told["item"] - bias, told["taste"] - liked
+            told[f"{name} as rated by all"], told[f"taste in {name}"] = bias, liked
+        return told
+
     def estimate(self, users: Rows, items: Rows) -> Values:
         """User and item rows (n,) → mean + offsets + mean product over the samples, float32 (n,)."""
         ratings = (self.mean_ + self.user_offset_[users] + self.item_offset_[items]).astype(np.float32)

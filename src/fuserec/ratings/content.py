@@ -82,5 +82,19 @@ class ContentRatings(RatingPredictor):
         liked = np.einsum("ij,ij->i", self.tastes_[users], self.content_[items])
         return np.asarray(self.mean_ + self.user_bias_[users] + self.item_bias_[items] + liked, np.float32)
 
+    def reasons(self, user: int, item: int) -> dict[str, float]:
+        """The same; what content says of the item is told apart from what its own ratings say."""
+        told = super().reasons(user, item)
+        if item >= 0:
+            told["item"] = float(self.own_bias_[item])
+            told["content"] = float(self.content_[item] @ self.content_bias_)
+        if user >= 0 and item >= 0:
+            told["taste in content"] = float(self.tastes_[user] @ self.content_[item])
+        return told
+
+    def beyond(self, user: int, item: int) -> dict[str, float]:
+        """Nothing that `reasons` does not tell."""
+        return {}
+
     def _sum_biases(self) -> None:
         self.item_bias_ = (self.own_bias_ + self.content_ @ self.content_bias_).astype(np.float32)

@@ -11,7 +11,7 @@ from fuserec.evaluation import open_test
 from fuserec.memory import PeakMemory
 from fuserec.metrics import rmse
 from fuserec.ratings.predictor import RatingPredictor
-from fuserec.ratings.report import FEW, RatingReport, RatingResult
+from fuserec.ratings.report import RatingReport, RatingResult
 from fuserec.recommenders.recommender import OnProgress
 
 
@@ -84,7 +84,7 @@ def report_of(
     """
     rows = test.interactions
     assert rows.ratings is not None
-    known = np.bincount(learned_from.interactions.items, minlength=learned_from.n_items)
+    known = learned_from.interactions
     return RatingReport(
         dataset=described(split),
         split=split.name,
@@ -92,7 +92,8 @@ def report_of(
         like_from=first.like_from_,
         users=rows.users,
         ratings=rows.ratings,
-        few=known[rows.items] < FEW,
+        of_item=np.bincount(known.items, minlength=test.n_items)[rows.items],
+        of_user=np.bincount(known.users, minlength=test.n_users)[rows.users],
         models=tuple(results),
         chosen=min((one for one in results if one.validation is not None), key=lambda one: one.validation or 0.0).label,
         seed=seed,

@@ -11,6 +11,8 @@ from fuserec.ratings.predictor import RatingPredictor, Values, rating_matrix
 from fuserec.recommenders.recommender import Rows
 from fuserec.retrieval import block_rows, enlarged, top_k
 
+TOLD = 3  # ratings that are told one by one
+
 
 @dataclass(kw_only=True, eq=False)
 class NeighborRatings(RatingPredictor):
@@ -49,6 +51,18 @@ class NeighborRatings(RatingPredictor):
             similar[np.arange(len(similar)), start + np.arange(len(similar))] = 0.0
             kept.append(_largest(similar, self.neighbors))
         self.weights_ = vstack(kept).tocsr().astype(np.float32)
+
+    def beyond(self, user: int, item: int) -> dict[str, float]:
+        """The ratings of similar items that move the prediction most, and all others together."""
+        rated, known = self.left_[[user]], self.left_[[user]].copy()
+        known.data = np.ones_like(known.data)
+        weights = self.weights_[[item]]
+        whole = float((known @ weights.T).toarray()[0, 0]) + self.shrink
+        points = (rated.multiply(weights) / max(whole, 1e-9)).tocoo()
+        order = np.argsort(-np.abs(points.data), kind="stable")
+        told = {f"rated {self.catalog_.title(int(points.col[at]))}": float(points.data[at]) for at in order[:TOLD]}
+        rest = float(points.data[order[TOLD:]].sum())
+        return told | ({"other ratings": rest} if len(order) > TOLD else {})
 
     def extend(self) -> None:
         """A new item has no neighbours, so it gets the biases."""

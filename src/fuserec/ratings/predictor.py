@@ -92,6 +92,25 @@ class RatingPredictor(Recommender):
         limit = self.like_from_ - self.scale_[2] / 2
         return np.asarray(ndtr((self.predict(users, items) - limit) / self.spread_), np.float32)
 
+    def reasons(self, user: int, item: int) -> dict[str, float]:
+        """A user's and an item's row, -1 where unknown → what a rating is made of, in points: they add up to it.
+
+        The mean, what the user and the item add to it, and what the model knows beyond that; before clipping.
+        """
+        self._check_fitted()
+        told = {"mean": self.mean_}
+        if user >= 0:
+            told["user"] = float(self.user_bias_[user])
+        if item >= 0:
+            told["item"] = float(self.item_bias_[item])
+        return told | (self.beyond(user, item) if user >= 0 and item >= 0 else {})
+
+    def beyond(self, user: int, item: int) -> dict[str, float]:
+        """Rows of a known user and item → what is added to the mean and the biases, in points; a model may say more."""
+        pair = np.array([user]), np.array([item])
+        rest = float(self.estimate(*pair)[0]) - self.mean_ - float(self.user_bias_[user] + self.item_bias_[item])
+        return {"beyond": rest} if abs(rest) > 1e-6 else {}
+
     def score(self, users: Rows) -> Scores:
         """User rows (b,) → the rating of every item, float32 (b, n_items), not clipped: ties would hide an order."""
         n_items = self.catalog_.n_items

@@ -13,6 +13,7 @@ from fuserec.errors import DataError, OptionError, did_you_mean
 from fuserec.intervals import N_RESAMPLES, N_RESAMPLES_PAIRED, Difference, Estimate, holm
 
 FEW = 10  # an item with fewer training ratings has few
+SLICES = ((0, 0), (1, FEW - 1), (FEW, 49), (50, 199), (200, None))  # training ratings of an item or a user, inclusive
 LOWER_IS_BETTER = ("rmse", "mae", "log_loss")
 
 
@@ -40,7 +41,8 @@ class RatingResult:
 class RatingReport:
     """What was found on held-out ratings.
 
-    users: int64 (n,), who gave each; ratings: float32 (n,); few: bool (n,), of items with few training ratings;
+    users: int64 (n,), who gave each; ratings: float32 (n,)
+    of_item, of_user: int64 (n,), how many training ratings the item and the user of each have
     scale: lowest, highest and step of training ratings; like_from: what counts as a like
     chosen: the label of the model with the lowest root mean squared error on validation
     """
@@ -51,11 +53,17 @@ class RatingReport:
     like_from: float
     users: NDArray[np.int64]
     ratings: NDArray[np.float32]
-    few: NDArray[np.bool_]
+    of_item: NDArray[np.int64]
+    of_user: NDArray[np.int64]
     models: tuple[RatingResult, ...]
     chosen: str
     seed: int = 0
     test_opened: int = 1
+
+    @property
+    def few(self) -> NDArray[np.bool_]:
+        """Which ratings are of items with fewer than `FEW` training ratings, bool (n,)."""
+        return self.of_item < FEW
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -93,6 +101,20 @@ class RatingReport:
         """A model's chances of a like in ten bins → (mean chance, share liked, ratings) of each."""
         return metrics.calibration(self.ratings >= self.like_from, self.model(label).chance)
 
+    def slices(self) -> list[dict[str, Any]]:
+        """Ratings of items, and of users, with 0, 1 to 9, ... training ratings → how many, and each model's RMSE there.
+
+        `{"of": "items" | "users", "from", "to" (None: no end), "n", "rmse": {label: RMSE}}`; without empty ones.
+        """
+        found = []
+        for of, known in (("items", self.of_item), ("users", self.of_user)):
+            for low, high in SLICES:
+                rows = (known >= low) & (known <= (np.inf if high is None else high))
+                if rows.any():
+                    each = {one.label: metrics.rmse(self.ratings[rows], one.predicted[rows]) for one in self.models}
+                    found.append({"of": of, "from": low, "to": high, "n": int(rows.sum()), "rmse": each})
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; see `docs/architecture.md`."""
         low, high, step = self.scale
@@ -123,6 +145,7 @@ class RatingReport:
                 }
                 for model in self.models
             ],
+            "slices": self.slices(),
             "comparisons": [
                 {"label": self.chosen, "other": other, "metric": "rmse", **found._asdict()}
                 for other, found in self.compare().items()
@@ -153,6 +176,15 @@ class RatingReport:
             [label, str(found), f"{found.p:.4f}", f"{found.smallest:.4f}", found.verdict]
             for label, found in self.compare().items()
         ]
+
+    def by_slice(self) -> tuple[list[str], list[list[str]]]:
+        """RMSE where little or much is known of the item or the user: header and rows."""
+        rows = []
+        for one in self.slices():
+            upto = "" if one["to"] == one["from"] else " or more" if one["to"] is None else f" to {one['to']}"
+            told = f"{one['of']} with {one['from']}{upto} training ratings"
+            rows.append([told, f"{one['n']:,}", *(f"{one['rmse'][model.label]:.4f}" for model in self.models)])
+        return ["RMSE on ratings of", "ratings", *(model.label for model in self.models)], rows
 
     def caption(self) -> str:
         """What the table's numbers are."""
@@ -230,7 +262,8 @@ class RatingReport:
             like_from=first.like_from,
             users=np.concatenate([report.users for report in reports]),
             ratings=np.concatenate([report.ratings for report in reports]),
-            few=np.concatenate([report.few for report in reports]),
+            of_item=np.concatenate([report.of_item for report in reports]),
+            of_user=np.concatenate([report.of_user for report in reports]),
             models=tuple(pooled),
             chosen=first.chosen,
             seed=first.seed,
