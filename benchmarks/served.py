@@ -33,9 +33,9 @@ class Served:
     def model(self):
         return self.place / "model"
 
-    def start(self):
+    def start(self, *more):
         loose = ["--rate", "1000000/second", "--heavy-rate", "1000000/second"]
-        arguments = ["serve", str(self.model), "--store", self.store, "--port", str(self.port), *loose]
+        arguments = ["serve", str(self.model), "--store", self.store, "--port", str(self.port), *loose, *more]
         with (self.place / "log").open("a") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "fuserec", *arguments], stderr=log)
         while True:

@@ -17,6 +17,7 @@ from fuserec.serving.http.security import Rules
 from fuserec.serving.http.traffic import JsonLines
 from fuserec.serving.keys import add_key, revoke_key
 
+JSON = "application/json"
 LOOSE = {"rate": "100000/second", "heavy_rate": "100000/second"}
 
 
@@ -251,6 +252,15 @@ def test_bodies_beyond_the_limit_are_refused_also_without_a_length(client, servi
         ("POST", "/v1/search", {"text": ""}),
         ("POST", "/v1/items", {"columns": {"title": "x"}}),
         ("POST", "/v1/items", {"item_id": "x", "columns": {"title": 3}}),
+        ("POST", "/v1/items", {"item_id": "x", "vectors": {"title": [True]}}),
+        ("POST", "/v1/interactions", {"user_id": "u", "item_id": "i", "value": False}),
+        ("POST", "/v1/interactions", {"user_id": "u", "item_id": "i", "value": "4"}),
+        ("POST", "/v1/interactions", {"events": [{"user_id": "u", "item_id": "i", "time": True}]}),
+        ("POST", "/v1/recommendations", {"items": [], "k": "5"}),
+        ("POST", "/v1/recommendations", {"items": [], "explain": "yes"}),
+        ("POST", "/v1/recommendations", {"items": [], "diversity": False}),
+        ("POST", "/v1/search", {"text": "kite", "k": True}),
+        ("PUT", f"/v1/items/{'i' * 300}", {"columns": {"title": "x"}}),
     ],
 )
 def test_what_is_not_as_documented_is_told(client, method, path, body):
@@ -341,3 +351,74 @@ def test_the_openapi_document_names_every_address_with_examples(client):
     assert set(search) == {"application/json", "multipart/form-data"}
     assert told["paths"]["/v1/items"]["post"]["security"]
     assert {"400", "401", "413", "415", "422", "429", "503"} < set(told["paths"]["/v1/items"]["post"]["responses"])
+
+
+def test_numbers_of_json_are_taken_as_json_has_them(client):
+    told = client.post("/v1/recommendations", json={"items": [], "k": 5.0, "diversity": None})
+    assert told.status_code == 200 and len(told.json()["items"]) == 5
+    event = {"user_id": "u", "item_id": "i", "time": 1e9, "value": 4}
+    assert client.post("/v1/interactions", json=event).status_code == 200
+    endless = {"content": b'{"user_id": "u", "item_id": "i", "value": 1e999}', "headers": {"content-type": JSON}}
+    assert is_problem(client.post("/v1/interactions", **endless), 422, "request", "finite")
+
+
+def test_what_is_similar_to_an_item_is_no_item(client, service):
+    title = {"columns": {"title": service.loaded.base.catalog_.title(7)}}
+    for method, body in (("PUT", title), ("DELETE", None), ("PATCH", None), ("OPTIONS", None)):
+        answer = client.request(method, "/v1/items/x/similar", json=body)
+        assert is_problem(answer, 405, "request") and answer.headers["allow"] == "GET", method
+    assert client.put("/v1/items/x%2Fsimilar", json=title).json()["item_id"] == "x/similar"
+    assert client.put("/v1/items/a/b", json=title).json()["item_id"] == "a/b"
+    assert client.get("/v1/items/x/similar/similar").status_code == 200
+    assert client.delete("/v1/items/x%2Fsimilar").status_code == client.delete("/v1/items/a/b").status_code == 204
+
+
+def test_allow_names_every_method_of_an_address(client):
+    for path, allowed in {"/v1/items/x": "DELETE, PUT", "/v1/items": "POST", "/search": "GET, POST"}.items():
+        answer = client.patch(path)
+        assert is_problem(answer, 405, "request") and answer.headers["allow"] == allowed, path
+
+
+@pytest.mark.parametrize("read_keys", [False, True])
+def test_the_document_says_where_a_key_is_needed(service, read_keys):
+    with TestClient(make_app(service, Rules(read_keys=read_keys, **LOOSE))) as client:
+        told = client.get("/openapi.json").json()["paths"]
+    needed = {
+        f"{method} {path}": [] if "security" not in one else {} not in one["security"]
+        for path, methods in told.items()
+        for method, one in methods.items()
+    }
+    assert needed == {
+        "get /v1/users/{user_id}/recommendations": read_keys, "get /v1/users/{user_id}/interests": read_keys,
+        "post /v1/recommendations": read_keys, "get /v1/items/{item_id}/similar": read_keys,
+        "post /v1/search": read_keys, "get /v1/model": read_keys, "get /metrics": read_keys,
+        "post /v1/interactions": True, "post /v1/items": True, "put /v1/items/{item_id}": True,
+        "delete /v1/items/{item_id}": True, "post /v1/model/reload": True, "get /healthz": [], "get /readyz": [],
+    }  # fmt: skip
+    assert all({"HTTPBearer": []} in one["security"] for one in told["/v1/search"].values())
+
+
+def test_the_document_names_the_fields_and_limits_of_bodies(client):
+    told = client.get("/openapi.json").json()
+    assert told == client.get("/openapi.json").json()
+
+    def body(path, method):
+        content = told["paths"][path][method]["requestBody"]["content"]
+        return content[JSON]["schema"], content["multipart/form-data"]
+
+    new, form = body("/v1/items", "post")
+    assert form["encoding"] == {"vectors": {"contentType": JSON}} and form["schema"]["required"] == ["item_id"]
+    columns = {"title", "photo", "jingle"}
+    assert columns < set(form["schema"]["properties"]) and not form["schema"]["additionalProperties"]
+    assert form["schema"]["properties"]["photo"] == {"type": "string", "format": "binary"}
+    assert form["schema"]["properties"]["title"] == new["properties"]["columns"]["properties"]["title"]
+    assert not new["properties"]["columns"]["additionalProperties"]
+    _, form = body("/v1/items/{item_id}", "put")
+    assert "item_id" not in form["schema"]["properties"] and form["schema"]["minProperties"] == 1
+    asked, form = body("/v1/search", "post")
+    assert asked["properties"]["k"] == {
+        "type": "integer", "minimum": 1, "maximum": 1000, "default": 10, "title": "K", "description": "how many items",
+    }  # fmt: skip
+    assert not form["schema"]["additionalProperties"] and len(form["schema"]["anyOf"]) == 4
+    time = told["components"]["schemas"]["EventBody"]["properties"]["time"]["anyOf"][0]
+    assert (time["minimum"], time["exclusiveMaximum"]) == (0, 100_000_000_000)

@@ -10,16 +10,19 @@ from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Body, Depends, FastAPI, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Discriminator, Tag
+from starlette.routing import Match
+from starlette.types import Scope
 
 from fuserec import __version__
 from fuserec.data.recommendations import Recommendations
 from fuserec.errors import OptionError
-from fuserec.serving.http import bodies, hot
+from fuserec.serving.http import bodies, document, hot
 from fuserec.serving.http.pages import pages
 from fuserec.serving.http.problems import add_handlers
-from fuserec.serving.http.requests import checked_id, item_of, search_of
+from fuserec.serving.http.requests import item_of, search_of
 from fuserec.serving.http.security import Gate, Rules
 from fuserec.serving.http.traffic import Metrics, Traffic
 from fuserec.serving.media import uploaded
@@ -41,8 +44,34 @@ EVENTS = Body(
     }
 )
 K = Annotated[int, Query(ge=1, le=1000, description="how many items")]
-UserId = Annotated[str, Path(description="any user id; nobody is unknown", examples=["user-7"])]
+UserId = Annotated[bodies.Id, Path(description="any user id; nobody is unknown", examples=["user-7"])]
 ItemId = Annotated[str, Path(description="an item id", examples=["item-7"])]
+NewId = Annotated[bodies.Id, Path(description="the id of an added or new item", examples=["kite-9"])]
+ITEM, SIMILAR = "/v1/items/{item_id:path}", "/similar"
+
+
+class ItemRoute(APIRoute):
+    """The address of an item, whose id may have slashes: the one of what is similar to an item is none of these.
+
+    An item `x/similar` is at `x%2Fsimilar`.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As any route, but for addresses that are of another."""
+        if scope.get("raw_path", b"").partition(b"?")[0].endswith(SIMILAR.encode()):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+class Documented(FastAPI):
+    """An app whose document names the columns of the model that serves."""
+
+    service: Service
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        columns = self.service.loaded.model.catalog_.columns
+        return document.completed(super().openapi(), {name: column.modality for name, column in columns.items()})
 
 
 def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
@@ -73,7 +102,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         finally:
             await request.close()  # files of a form
 
-    app = FastAPI(
+    app = Documented(
         title="fuserec",
         version=__version__,
         description="Recommendations, similar items and search across text, pictures, sound and video.",
@@ -82,34 +111,38 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         lifespan=lifespan,
         responses={status: PROBLEM for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)},
     )
-    add_handlers(app)
+    app.service, shown = service, pages(service, gate)
+    add_handlers(app, shown.routes)
     app.add_middleware(hot.Hot, service=service, gate=gate)
     app.add_middleware(Traffic, metrics=metrics, upload_bytes=int(4e6 + 2e6 * service.media.limits.megabytes))
     reading, searching = [Depends(gate.read)], [Depends(gate.search), Depends(closing)]
+    open_to_all: dict[str, Any] = {} if gate.rules.read_keys else {"security": [{}]}  # beside the one with a key
     writing, changing = [Depends(gate.write)], [Depends(gate.change), Depends(closing)]
 
-    @app.get(hot.PATH, dependencies=reading, response_model=bodies.RecommendedItems)
+    @app.get(hot.PATH, dependencies=reading, openapi_extra=open_to_all, response_model=bodies.RecommendedItems)
     async def recommendations(user_id: UserId, asked: Annotated[hot.Asked, Query()]) -> Response:
         """The items that a user has not seen and will like; somebody nobody knows gets what is popular."""
         options = {"explain": asked.explain, "diversity": asked.diversity, "exclude": asked.exclude}
-        answer = await work(service.recommend, checked_id(user_id), asked.k, **options)
+        answer = await work(service.recommend, user_id, asked.k, **options)
         return Response(answer.json, media_type="application/json")
 
-    @app.get("/v1/users/{user_id:path}/interests", dependencies=reading)
+    @app.get("/v1/users/{user_id:path}/interests", dependencies=reading, openapi_extra=open_to_all)
     async def interests(
         user_id: UserId, n: Annotated[int, Query(ge=1, le=20, description="how many of each kind")] = 3
     ) -> bodies.Interests:
         """What a user likes more than the catalog has of it, by words, look and sound, with the items that say so."""
-        return bodies.Interests(**(await work(service.interests, checked_id(user_id), n)).to_dict())
+        return bodies.Interests(**(await work(service.interests, user_id, n)).to_dict())
 
-    @app.post("/v1/recommendations", dependencies=reading, response_model=bodies.RecommendedItems)
+    @app.post(
+        "/v1/recommendations", dependencies=reading, openapi_extra=open_to_all, response_model=bodies.RecommendedItems
+    )
     async def session(body: bodies.SessionBody) -> Response:
         """The items for somebody without an account, from what he did up to now."""
         options = {"explain": body.explain, "diversity": body.diversity, "exclude": body.exclude}
         answer = await work(service.recommend_session, body.items, body.k, **options)
         return Response(answer.json, media_type="application/json")
 
-    @app.get("/v1/items/{item_id:path}/similar", dependencies=reading)
+    @app.get(ITEM + SIMILAR, dependencies=reading, openapi_extra=open_to_all)
     async def similar(
         item_id: ItemId,
         k: K = 10,
@@ -120,7 +153,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         """The items most similar to one."""
         return bodies.FoundItems(**(await work(service.similar, item_id, k, by=by)).to_dict())
 
-    @app.post("/v1/search", dependencies=searching, openapi_extra=_either(bodies.SearchBody, _SEARCH_FORM))
+    @app.post("/v1/search", dependencies=searching, openapi_extra=open_to_all | document.body(document.search()))
     async def search(request: Request) -> bodies.FoundItems:
         """The items that fit a text, a picture, a sound or a video, across modalities."""
         asked = await search_of(request)
@@ -160,9 +193,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     async def put(request: Request, item_id: str | None) -> bodies.ItemAnswer:
         item = await item_of(request, item_id)
         replacing = item_id is not None
-        stored = await change(
-            service.add_item, checked_id(item.item_id), item.texts, item.media, item.vectors, replacing=replacing
-        )
+        stored = await change(service.add_item, item.item_id, item.texts, item.media, item.vectors, replacing=replacing)
         tell()
         return bodies.ItemAnswer(item_id=stored.item_id, columns=dict(stored.columns))
 
@@ -170,30 +201,27 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         "/v1/items",
         status_code=201,
         dependencies=changing,
-        openapi_extra=_either(bodies.NewItemBody, _ITEM_FORM),
+        openapi_extra=document.body({}),
         responses={409: PROBLEM},
     )
     async def add_item(request: Request) -> bodies.ItemAnswer:
         """A new item with its media: recommended, similar and found from the answer on, without training."""
         return await put(request, None)
 
-    @app.put(
-        "/v1/items/{item_id:path}",
-        dependencies=changing,
-        openapi_extra=_either(bodies.ItemBody, _ITEM_FORM),
-        responses={409: PROBLEM},
-    )
-    async def put_item(item_id: ItemId, request: Request) -> bodies.ItemAnswer:
+    async def put_item(item_id: NewId, request: Request) -> bodies.ItemAnswer:
         """An item in place of one that was added before, or a new one."""
         return await put(request, item_id)
 
-    @app.delete("/v1/items/{item_id:path}", status_code=204, dependencies=changing, response_class=Response)
     async def delete_item(item_id: ItemId) -> None:
         """An item is not shown any more, whether it was trained or added."""
         await change(service.remove_item, item_id)
         tell()
 
-    @app.get("/v1/model", dependencies=reading)
+    at_item = partial(app.router.add_api_route, ITEM, dependencies=changing, route_class_override=ItemRoute)
+    at_item(put_item, methods=["PUT"], openapi_extra=document.body({}), responses={409: PROBLEM})
+    at_item(delete_item, methods=["DELETE"], status_code=204, response_class=Response)
+
+    @app.get("/v1/model", dependencies=reading, openapi_extra=open_to_all)
     async def model() -> dict[str, Any]:
         """What serves, and what it can do with new events (`folds_events`) and new items (`takes_items`)."""
         return service.about()
@@ -216,34 +244,10 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         await work(service.store.ping)
         return bodies.Health(status="ready")
 
-    @app.get("/metrics", dependencies=reading, response_class=Response)
+    @app.get("/metrics", dependencies=reading, openapi_extra=open_to_all, response_class=Response)
     async def metrics_page() -> Response:
         """Counts and times for Prometheus."""
         return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    app.include_router(pages(service, gate))
+    app.include_router(shown)
     return app
-
-
-_FILE = {"type": "string", "format": "binary"}
-_SEARCH_FORM = {
-    "type": "object",
-    "properties": {
-        **{name: {"type": "string"} for name in ("text", "by")},
-        "k": {"type": "integer", "minimum": 1, "maximum": 1000},
-        **{name: _FILE for name in ("image", "audio", "video")},
-    },
-}
-_ITEM_FORM = {
-    "type": "object",
-    "description": "A field for each text column, a file for each media column; vectors as a JSON object.",
-    "properties": {"item_id": {"type": "string"}, "vectors": {"type": "string"}},
-    "additionalProperties": True,
-}
-
-
-def _either(body: type[bodies.Body], form: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI of a body that is JSON or a form."""
-    schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
-    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
-    return {"requestBody": {"required": True, "content": content}}

@@ -2,11 +2,22 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
-K = Annotated[int, Field(ge=1, le=1000, description="how many items")]
+MOST_ID, MOST_QUERY, MOST_TEXT = 256, 10_000, 100_000  # characters of an id, of words to search by, of a column
+
+
+def _number(value: Any) -> Any:
+    """What JSON calls a number, or null; `true` and `"1"` are none, though Python would make numbers of them."""
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number")
+    return value
+
+
+Id = Annotated[str, Field(min_length=1, max_length=MOST_ID)]
+K = Annotated[int, Field(ge=1, le=1000, description="how many items")]  # also of a query, where all is text
 Diversity = Annotated[float | None, Field(ge=0.0, lt=1.0, description="how much it counts that items are unlike")]
+Number = BeforeValidator(_number)  # of JSON; the last of the marks of a type, or the document loses the others
 ITEM: Any = {
     "item_id": "item-7",
     "score": 0.031,
@@ -42,9 +53,13 @@ class EventBody(Body):
     user_id: Id
     item_id: Id
     event_id: Id | None = Field(None, description="sent again with the same id, it counts once; default: a new id")
-    time: Annotated[int, Field(ge=0, lt=100_000_000_000)] | None = Field(None, description="unix seconds; default: now")
+    time: Annotated[int, Field(ge=0, lt=100_000_000_000), Number] | None = Field(
+        None, description="unix seconds; default: now"
+    )
     kind: str = Field("", max_length=64, description="view, like, purchase, ...; dislike and hide speak against it")
-    value: float | None = Field(None, allow_inf_nan=False, description="a rating or a duration, on your scale")
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = Field(
+        None, description="a rating or a duration, on your scale"
+    )
 
 
 class EventsBody(Body):
@@ -58,9 +73,9 @@ class SessionBody(Body):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"items": ["item-3", "item-9"], "k": 5}})
     items: list[Id] = Field(max_length=1000, description="the oldest first")
-    k: K = 10
-    explain: bool = False
-    diversity: Diversity = None
+    k: Annotated[K, Number] = 10
+    explain: Annotated[bool, Field(strict=True)] = False
+    diversity: Annotated[Diversity, Number] = None
     exclude: list[Id] = Field([], max_length=1000)
 
 
@@ -70,8 +85,8 @@ class SearchBody(Body):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"text": "a blue wooden kite", "k": 5, "by": "photo"}}
     )
-    text: str = Field(min_length=1, max_length=10_000)
-    k: K = 10
+    text: str = Field(min_length=1, max_length=MOST_QUERY)
+    k: Annotated[K, Number] = 10
     by: str | None = Field(None, description="look at this column only")
 
 
@@ -81,8 +96,8 @@ class ItemBody(Body):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"columns": {"title": "A red paper kite"}, "vectors": {}}}
     )
-    columns: dict[str, Annotated[str, Field(max_length=100_000)]] = Field({}, description="text column → text")
-    vectors: dict[str, list[Annotated[float, Field(allow_inf_nan=False)]]] = Field(
+    columns: dict[str, Annotated[str, Field(max_length=MOST_TEXT)]] = Field({}, description="text column → text")
+    vectors: dict[str, list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]] = Field(
         {}, description="name → numbers, where training was given vectors"
     )
 

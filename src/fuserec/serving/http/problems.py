@@ -1,11 +1,13 @@
 """Errors → `application/problem+json` (RFC 9457), with a type that stays the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from fuserec.errors import (
     ArtifactError,
@@ -61,8 +63,8 @@ def refusal(error: HTTPException) -> JSONResponse:
     return problem(error.status_code, kind, str(error.detail), headers=dict(error.headers or {}))
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Make every error of an app a problem."""
+def add_handlers(app: FastAPI, more: Sequence[BaseRoute] = ()) -> None:
+    """Make every error of an app a problem. more: routes of routers that it includes."""
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         for kind, status, name, title in PROBLEMS:
@@ -78,6 +80,11 @@ def add_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:  # the framework tells only of the first route of an address
+            path = getattr(request.scope.get("route"), "path", None)
+            same = [route for route in (*app.routes, *more) if getattr(route, "path", "") == path]
+            allowed = {method for route in same for method in getattr(route, "methods", None) or ()}
+            error.headers = {"Allow": ", ".join(sorted(allowed))} if allowed else error.headers
         return refusal(error)
 
     async def failed(request: Request, error: Exception) -> JSONResponse:

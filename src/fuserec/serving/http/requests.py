@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from fuserec.serving.http.bodies import Id, ItemBody, K, NewItemBody, SearchBody
+from fuserec.serving.http.bodies import MOST_QUERY, Id, ItemBody, K, NewItemBody, SearchBody
 from fuserec.serving.service import Upload
 
 MEDIA_FIELDS = ("image", "audio", "video")
@@ -51,7 +51,7 @@ async def item_of(request: Request, item_id: str | None) -> Item:
 class _SearchForm(BaseModel):
     k: K = 10
     by: str | None = None
-    text: Annotated[str, Field(max_length=10_000)] | None = None
+    text: Annotated[str, Field(max_length=MOST_QUERY)] | None = None
 
 
 async def search_of(request: Request) -> Search:
