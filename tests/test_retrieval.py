@@ -55,6 +55,15 @@ def test_sparse_top_k():
     np.testing.assert_array_equal(sparse_top_k(matrix, 2).toarray(), expected)
 
 
+def test_sparse_top_k_of_all_floats_is_a_stable_sort():
+    rng = np.random.default_rng(0)
+    values = np.array([-np.inf, -3e30, -1.0, -1e-40, 1e-40, 0.5, 1.0, 1.0000001, 3e30, np.inf], np.float32)
+    dense = rng.choice(values, (30, 12))
+    found = sparse_top_k(csr_matrix(dense), 4)
+    best = np.sort(np.argsort(-dense, axis=1, kind="stable")[:, :4], axis=1)
+    np.testing.assert_array_equal(np.sort(found.indices.reshape(30, 4), axis=1), best)
+
+
 @pytest.mark.parametrize("k", [5, 20])
 def test_neighbors_of_many_items_are_nearly_the_exact_ones(k, monkeypatch):
     rng = np.random.default_rng(0)

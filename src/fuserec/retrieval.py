@@ -93,11 +93,14 @@ def enlarged(matrix: csr_matrix, shape: tuple[int, int]) -> csr_matrix:
 
 
 def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
-    """CSR (n, m) → the same with only the k largest entries of each row; ties break by column."""
+    """CSR (n, m) → the same with only the k largest entries of each row, compared as float32; ties break by column."""
     matrix = matrix.tocsr()
     matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
+    # One integer a cell, the row above and the value below: sorted ten times as fast as by two keys.
+    bits = matrix.data.astype(np.float32).view(np.int32)
+    value = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # the bits of floats, as integers that have their order
+    order = np.argsort((row << 32) - value, kind="stable")
     rank = np.arange(matrix.nnz) - matrix.indptr[row]
     kept = order[rank < k]
     return csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)

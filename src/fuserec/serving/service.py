@@ -143,14 +143,15 @@ class Service:
         base = self._loaded.base
         liked, disliked = self._history(base, user)
         row = int(base.users_.rows([user])[0])
-        aspects = self._aspects(base)
+        aspects = self.aspects(base)
         if row >= 0 and not len(liked) + len(disliked):
             return interest_profile(base, user, aspects=aspects, n=n)
         history = _history_of(base, row, liked, disliked)
         return replace(interest_profile(base, items=history, aspects=aspects, n=n), query={"user": user})
 
-    def _aspects(self, base: Recommender) -> tuple[Aspect, ...]:
-        with self._grouping:  # made when first asked for, once a model
+    def aspects(self, base: Recommender) -> tuple[Aspect, ...]:
+        """The trained model → the groups of its items, made when first asked for, once a model."""
+        with self._grouping:
             if self._grouped is None or self._grouped[0] is not base:
                 self._grouped = base, aspects_of(base)
             return self._grouped[1]

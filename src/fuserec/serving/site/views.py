@@ -12,7 +12,6 @@ import numpy as np
 from fuserec.data.catalog import MEDIA
 from fuserec.data.recommendations import Recommendations
 from fuserec.errors import ArtifactError, UnknownIdError
-from fuserec.interest import Aspect, aspects_of, interest_profile
 from fuserec.pages.evaluation import EVALUATION
 from fuserec.recommenders.recommender import Recommender
 from fuserec.serving.loaded import Loaded
@@ -108,7 +107,7 @@ class Site:
             "known": user in loaded.model.users_ or bool(history),
             "n_history": len(history),
             "history": history[:N_HISTORY],
-            "interests": self._interests(loaded, history),
+            "interests": self._interests(user),
             "basis": answer.basis,
             "folds_events": loaded.folds_events,
             "diversity": diversity,
@@ -177,15 +176,12 @@ class Site:
         """The groups of its columns that an item of the trained model is in; words with the items that share them."""
         base = self.service.loaded.base
         found = []
-        for aspect in self._aspects():
+        for aspect in self.service.aspects(base):
             for group in aspect.members.tocsc()[:, [row]].indices.tolist():
                 told = {"kind": aspect.kind, "column": aspect.column, "name": aspect.names[group]}
                 typical = [_card(base, other) for other in aspect.typical[group][:N_TYPICAL]]
                 found.append({**told, "n_items": aspect.members[[group]].nnz, "typical": typical})
         return found
-
-    def _aspects(self) -> tuple[Aspect, ...]:
-        return self._once("aspects", aspects_of)
 
     def _history(self, loaded: Loaded, user: str) -> list[Card]:
         """What a user did, the latest first, each item once; `kind` and `time` (unix seconds UTC) where known."""
@@ -203,22 +199,17 @@ class Site:
                 did[row] = {"kind": event.kind, "time": event.time}
         return [{**_card(model, row), **told} for row, told in reversed(did.items())]
 
-    def _interests(self, loaded: Loaded, history: list[Card]) -> list[dict[str, Any]]:
-        """What stands out in a history, of the items that the trained model knows."""
-        base = loaded.base
-        liked = [one["item_id"] for one in reversed(history) if one["kind"] not in ("dislike", "hide")]
-        liked = [item for item in liked if item in base.catalog_.ids]
-        aspects = self._aspects()
-        if not liked or (aspects and len(aspects[0].known) != base.catalog_.n_items):  # reloaded in between
-            return []
-        profile = interest_profile(base, items=liked, aspects=aspects)
-        row = base.catalog_.ids.row
+    def _interests(self, user: str) -> list[dict[str, Any]]:
+        """What stands out in what a user did, with cards of the items that say so and of those that are typical."""
+        base = self.service.loaded.base
+
+        def cards(items: tuple[str, ...]) -> list[Card]:
+            rows = base.catalog_.ids.rows(items)  # -1 for an item that a reload in between left out
+            return [_card(base, int(row)) for row in rows if row >= 0]
+
         return [
-            {
-                **vars(one),
-                **{name: [_card(base, row(i)) for i in getattr(one, name)] for name in ("because", "typical")},
-            }
-            for one in profile.likings
+            {**vars(one), "because": cards(one.because), "typical": cards(one.typical)}
+            for one in self.service.interests(user).likings
         ]
 
     def _clusters(self, atlas: Atlas, loaded: Loaded, rows: Any) -> list[dict[str, Any]]:
