@@ -66,7 +66,7 @@ def sparse_light_gcn():
             warm = torch.from_numpy(dataset.warm[:, None])
             content = {
                 name: torch.from_numpy(dataset.embeddings[name].centered_unit(dataset.warm))
-                for name in self._chosen_columns(dataset)
+                for name in self.columns_of(dataset)
             }
 
             def of(weights):

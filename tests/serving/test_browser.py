@@ -145,9 +145,8 @@ def test_feedback_and_diversity_change_the_list_with_the_keyboard_alone(opened, 
     assert page.evaluate("document.activeElement.id") == "diversity"
     for _ in range(18):
         page.keyboard.press("ArrowRight")
-    until(page, "!document.querySelector('#list[aria-busy]')")
     page.wait_for_url("**diversity=0.9*")
-    page.wait_for_timeout(300)
+    until(page, "!document.querySelector('#list[aria-busy]')")
     assert shown(page) != before and page.get_attribute("#diversity", "aria-valuetext") == "90\u00a0%"
     page.keyboard.press("Home")
     until(

@@ -23,7 +23,7 @@ async function refresh(ids) {
   } catch {
     say(word("js.failed"));
   } finally {
-    document.getElementById("list").removeAttribute("aria-busy");
+    if (turn === asked) document.getElementById("list").removeAttribute("aria-busy");
   }
 }
 
