@@ -1,14 +1,18 @@
 """Pages without a browser: every page and its twin, words, media that cannot be left, escaping, languages."""
 
 import re
+from html import unescape
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from fuserec import evaluate, make
 from fuserec.errors import ArtifactError, UnknownIdError
-from fuserec.pages.evaluation import EVALUATION
+from fuserec.modalities import modality_report
+from fuserec.pages.evaluation import EVALUATION, keep_evaluation
+from fuserec.preparation.split import split_random
 from fuserec.serving.http.app import make_app
 from fuserec.serving.http.security import Rules
 from fuserec.serving.keys import add_key
@@ -203,6 +207,22 @@ def test_new_items_lie_among_those_they_are_like_on_the_map(service):
     assert told["x"][-1] == pytest.approx(sum(told["x"][i] for i in at) / 3, abs=2e-3)
     service.remove_item("twin")
     assert "twin" not in Site(service).map()["item_ids"]
+
+
+@pytest.mark.parametrize("modalities", [False, True])
+def test_the_report_page_shows_what_evaluate_keeps(client, service, shop, tmp_path, modalities):
+    models = {name: make("recommender", name) for name in ("Popular", "ContentWalk")}
+    parts = split_random(shop)
+    report = evaluate(models, parts, k=5)
+    worth = modality_report(models, parts, report, seeds=1) if modalities else None
+    service.folder = tmp_path
+    keep_evaluation(tmp_path, report, worth)
+    page = client.get("/report")
+    assert page.status_code == 200, page.text
+    assert all(model.label in page.text for model in report.models) and report.caption() in unescape(page.text)
+    assert ("photo" in page.text) == modalities
+    assert client.get("/report.json").json()["serves"] == "ContentWalk"
+    assert "ndcg@5" in client.get("/").text
 
 
 def test_the_evaluation_of_the_model_folder_is_shown(service, tmp_path):

@@ -109,8 +109,8 @@ def export(
     from fuserec.serving.export import export as write
     from fuserec.serving.stores.store import without_password
 
-    with console.progress("lists of ") as bars:
-        n_users = write(model, to, k, on_progress=lambda done, total: bars("users", done, total))
+    with console.working("exporting") as tell:
+        n_users = write(model, to, k, on_progress=lambda done, total: tell("lists of users", done, total))
     told = without_password(to)
     if json:
         console.print_json({"to": told, "n_users": n_users, "k": k})
