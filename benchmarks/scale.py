@@ -73,7 +73,6 @@ def fit(name, n, n_users, n_items, most_steps):
     from fuserec import make
 
     torch.set_num_threads(1)
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # what torch loads for it is no part of the fit
     dataset = synthetic(n, n_users, n_items, dim=64 if name == "ContentWalk" else 0)
     model = make("recommender", name, MODELS[name])
     before = peak_mb()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fuserec.atomic import new_file
-from fuserec.data.dataset import SetAside, count_causes
+from fuserec.data.dataset import SetAside
 from fuserec.pages.page import Card, card, write_html
 from fuserec.recommenders.recommender import Recommender
 from fuserec.report import Report
@@ -97,7 +97,6 @@ def write_page(
         shown=shown,
         reasons=reasons,
         colors=colors(shown),
-        causes=count_causes(set_aside),
         set_aside=set_aside,
         made_by=made_by or {},
     )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fuserec.atomic import check_writable, new_file
 from fuserec.data.catalog import Catalog
+from fuserec.data.dataset import count_causes
 from fuserec.data.media import Limits, read_image
 from fuserec.errors import ArtifactError, MediaError
 
@@ -74,6 +75,7 @@ def write_html(path: Path, template: str, **values: Any) -> None:
     )
     environment.filters["spaced"] = lambda text: re.sub(r"\s?%", "\N{NO-BREAK SPACE}%", text)
     environment.globals["zip"] = zip
+    environment.globals["count_causes"] = count_causes
     environment.globals["percent"] = lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
     page = environment.get_template(template).render(values)
     with new_file(path) as place:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuserec.data.dataset import SetAside, count_causes
+from fuserec.data.dataset import SetAside
 from fuserec.pages.page import write_html
 from fuserec.ratings.report import RatingReport
 
@@ -39,7 +39,6 @@ def write_ratings_page(
         sliced_by=sliced_by,
         sliced=sliced,
         most=max(n for one in models for _, _, n in report.calibration(one.label)),
-        causes=count_causes(set_aside),
         set_aside=set_aside,
         made_by=made_by or {},
     )

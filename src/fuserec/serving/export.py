@@ -5,8 +5,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 import polars as pl
 
 from fuserec.artifact import MANIFEST, load_model
-from fuserec.errors import MissingExtraError, OptionError, StoreError
+from fuserec.errors import OptionError
+from fuserec.serving.stores import mongo, redis
 from fuserec.serving.stores.store import without_password
 
 BATCH = 1_000  # users
-DATABASE = "fuserec"
-WAIT = 10_000  # ms
 
 UserList = tuple[str, list[tuple[str, float]]]  # user id, and item ids with scores, best first
 
@@ -128,24 +126,8 @@ class RedisLists(Target):
     """A hash `fuserec:recommendations`: user id → JSON list of `{"item_id", "score"}`, best first."""
 
     def __init__(self, address: str, name: str) -> None:
-        try:
-            import redis
-        except ImportError:
-            raise MissingExtraError("redis is not installed; pip install 'fuserec[redis]'") from None
-        self._told, self._error = without_password(address), redis.RedisError
+        self._redis, self._errors = redis.connected(address)
         self._half = f"fuserec:recommendations:{name}"
-        with self._errors():
-            try:
-                self._redis: Any = redis.Redis.from_url(address, decode_responses=True, socket_timeout=30)
-            except ValueError as error:
-                raise StoreError(f"{self._told}: {error}") from None
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise StoreError(f"{self._told}: {error}") from error
 
     def begun(self) -> int:
         """As noted beside the lists, in the same transaction."""
@@ -180,22 +162,8 @@ class MongoLists(Target):
     """
 
     def __init__(self, address: str, name: str) -> None:
-        try:
-            import pymongo
-        except ImportError:
-            raise MissingExtraError("pymongo is not installed; pip install 'fuserec[mongo]'") from None
-        self._told, self._pymongo, self._name = without_password(address), pymongo, name
-        with self._errors():
-            self._client: Any = pymongo.MongoClient(address, serverSelectionTimeoutMS=WAIT, w="majority")
-            database = self._client.get_default_database(DATABASE)
-            self._lists, self._exports = database["recommendations"], database["exports"]
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except self._pymongo.errors.PyMongoError as error:
-            raise StoreError(f"{self._told}: {error}") from error
+        self._database, self._errors = mongo.connected(address)
+        self._lists, self._exports, self._name = self._database["recommendations"], self._database["exports"], name
 
     def begun(self) -> int:
         """As noted in the collection `exports`, after each batch."""
@@ -205,10 +173,11 @@ class MongoLists(Target):
 
     def write(self, batch: int, lists: Sequence[UserList]) -> None:
         """The lists of a batch, then how far this is."""
-        replace = self._pymongo.ReplaceOne
+        from pymongo import ReplaceOne
+
         told = [{"_id": user, "items": _told(items), "export": self._name} for user, items in lists]
         with self._errors():
-            self._lists.bulk_write([replace({"_id": one["_id"]}, one, upsert=True) for one in told], ordered=False)
+            self._lists.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in told], ordered=False)
             self._exports.replace_one({"_id": self._name}, {"_id": self._name, "batches": batch + 1}, upsert=True)
 
     def finish(self, n_batches: int) -> None:
@@ -219,7 +188,7 @@ class MongoLists(Target):
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._database.client.close()
 
 
 def _told(items: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:

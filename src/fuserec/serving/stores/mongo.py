@@ -1,8 +1,8 @@
 """The store in MongoDB: the collections events, items and keys of one database."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,29 @@ from fuserec.serving.stores.store import Event, Key, Store, StoredItem, without_
 DUPLICATE = 11_000  # MongoDB's code of an _id that is there
 DATABASE = "fuserec"
 WAIT = 10_000  # ms
+
+
+def connected(address: str) -> tuple[Any, Callable[[], AbstractContextManager[None]]]:
+    """`mongodb://localhost:27017/shop` → the database, and a context in which errors are told in the user's words."""
+    try:
+        import pymongo
+        from bson.errors import BSONError
+    except ImportError:
+        raise MissingExtraError("pymongo is not installed; pip install 'fuserec[mongo]'") from None
+    told = without_password(address)
+
+    @contextmanager
+    def errors() -> Iterator[None]:
+        try:
+            yield
+        except pymongo.errors.PyMongoError as error:
+            raise StoreError(f"store {told}: {error}") from error
+        except (UnicodeEncodeError, BSONError) as error:
+            raise DataError(f"a text that cannot be stored ({error})") from error
+
+    with errors():
+        client: Any = pymongo.MongoClient(address, serverSelectionTimeoutMS=WAIT, w="majority", journal=True)
+        return client.get_default_database(DATABASE), errors
 
 
 class MongoStore(Store):
@@ -27,30 +50,15 @@ class MongoStore(Store):
 
     def __init__(self, address: str) -> None:
         """`mongodb://localhost:27017/shop` → the store in the database `shop`."""
-        try:
-            import pymongo
-        except ImportError:
-            raise MissingExtraError("pymongo is not installed; pip install 'fuserec[mongo]'") from None
-        self._told, self._pymongo = without_password(address), pymongo
+        self._database, self._errors = connected(address)
         with self._errors():
-            self._client: Any = pymongo.MongoClient(address, serverSelectionTimeoutMS=WAIT, w="majority", journal=True)
-            self._database = self._client.get_default_database(DATABASE)
             self.ping()
             self._database.events.create_index([("user_id", 1), ("time", 1)])
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        from bson.errors import BSONError
-
-        try:
-            yield
-        except self._pymongo.errors.PyMongoError as error:
-            raise StoreError(f"store {self._told}: {error}") from error
-        except (UnicodeEncodeError, BSONError) as error:
-            raise DataError(f"a text that cannot be stored ({error})") from error
-
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Commit events → for each, whether it is new."""
+        from pymongo.errors import BulkWriteError
+
         if not events:
             return []
         now = time.time_ns()
@@ -58,7 +66,7 @@ class MongoStore(Store):
         with self._errors():
             try:
                 self._database.events.insert_many(told, ordered=False)
-            except self._pymongo.errors.BulkWriteError as error:
+            except BulkWriteError as error:
                 faults = error.details["writeErrors"]
                 if any(fault["code"] != DUPLICATE for fault in faults) or error.details.get("writeConcernErrors"):
                     raise
@@ -121,8 +129,8 @@ class MongoStore(Store):
     def ping(self) -> None:
         """Raise `StoreError` where the server does not answer."""
         with self._errors():
-            self._client.admin.command("ping")
+            self._database.client.admin.command("ping")
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._database.client.close()

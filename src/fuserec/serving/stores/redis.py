@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +28,29 @@ return new
 """
 
 
+def connected(address: str) -> tuple[Any, Callable[[], AbstractContextManager[None]]]:
+    """`redis://localhost:6379/0` → a client, and a context in which its errors are told in the user's words."""
+    try:
+        import redis
+    except ImportError:
+        raise MissingExtraError("redis is not installed; pip install 'fuserec[redis]'") from None
+    told = without_password(address)
+
+    @contextmanager
+    def errors() -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise StoreError(f"store {told}: {error}") from error
+        except UnicodeEncodeError as error:
+            raise DataError(f"a text that is not valid Unicode cannot be stored ({error.reason})") from error
+
+    try:
+        return redis.Redis.from_url(address, decode_responses=True, socket_timeout=30), errors
+    except ValueError as error:
+        raise StoreError(f"store {told}: {error}") from None
+
+
 class RedisStore(Store):
     """Redis 6 or newer, which has to write to disk itself: `appendonly yes`, and `appendfsync always` to lose nothing.
 
@@ -42,31 +65,13 @@ class RedisStore(Store):
 
     def __init__(self, address: str) -> None:
         """`redis://localhost:6379/0` → the store."""
-        try:
-            import redis
-        except ImportError:
-            raise MissingExtraError("redis is not installed; pip install 'fuserec[redis]'") from None
-        self._told, self._error = without_password(address), redis.RedisError
+        self._redis, self._errors = connected(address)
         with self._errors():
-            try:
-                self._redis: Any = redis.Redis.from_url(address, decode_responses=True, socket_timeout=30)
-            except ValueError as error:
-                raise StoreError(f"store {self._told}: {error}") from None
             self._add = self._redis.register_script(ADD)
             self.ping()
             if self._redis.info("persistence").get("aof_enabled") == 0:
-                log.warning(
-                    "store %s keeps events in memory only; start redis-server with --appendonly yes", self._told
-                )
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise StoreError(f"store {self._told}: {error}") from error
-        except UnicodeEncodeError as error:
-            raise DataError(f"a text that is not valid Unicode cannot be stored ({error.reason})") from error
+                told = without_password(address)
+                log.warning("store %s keeps events in memory only; start redis-server with --appendonly yes", told)
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Commit events in one script → for each, whether it is new."""
