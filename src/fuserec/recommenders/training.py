@@ -178,7 +178,7 @@ class _Loop:
     def _step(self) -> None:
         """Adam (Kingma and Ba 2015, algorithm 1), by the call that `torch.optim.Adam(fused=True)` makes, bit for bit.
 
-        One pass over weights that may be large. The class would load torch's compiler: 74 MB.
+        One pass over weights that may be large. The class would load torch's compiler, tens of megabytes.
         """
         import torch
 
