@@ -28,7 +28,7 @@ from fuserec.errors import ArtifactError
 from fuserec.packing import Arrays, pack_component, unpack
 from fuserec.recommenders.recommender import Recommender
 
-FORMAT, VERSION = "fuserec-model", 2  # 2: histories in their order
+FORMAT, VERSION = "fuserec-model", 3  # 3: walks are remembered
 MANIFEST = "manifest.json"
 KEPT_ELSEWHERE = frozenset({"catalog_", "users_", "embeddings_"})  # everything else that is learned is packed
 

@@ -36,14 +36,14 @@ TIKTOK = Recipe.parse(
             GRAPH,
             {
                 "name": "LateFusion",
-                "models": [{"name": "Seeds", "model": GRAPH, "seeds": 4}, CONTENT],
+                "models": [{"name": "Seeds", "model": GRAPH, "seeds": 4, "workers": 2}, CONTENT],
                 "method": "weighted",
                 "weights": [1.0, 0.2],
                 "cold_weights": [0.0, 1.0],
             },
             {  # the same model without content; .125 was the best of ten weights, and 3 hops of 3 and 5
                 "name": "LateFusion",
-                "models": [{"name": "Seeds", "model": NO_CONTENT, "seeds": 4}, WALK],
+                "models": [{"name": "Seeds", "model": NO_CONTENT, "seeds": 4, "workers": 2}, WALK],
                 "method": "weighted",
                 "weights": [1.0, 0.125],
                 "cold_weights": [0.0, 1.0],

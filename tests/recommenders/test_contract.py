@@ -12,6 +12,7 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.errors import FuserecError, NotFittedError, OptionError, UnknownIdError
 from fuserec.fusion.fuser import fuse
+from fuserec.recommenders import walk
 
 NAMES = list(registry.components("recommender"))
 FEW = {"dim": 16, "epochs": 8, "learning_rate": 0.02}  # steps enough for so small a shop
@@ -186,6 +187,25 @@ def test_the_walk_is_the_product_of_transition_matrices(train):
     )
     hop = to_users @ to_items
     np.testing.assert_allclose(model.score(np.arange(4)), (to_items @ hop @ hop)[:4], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["RandomWalk", "ContentWalk"])
+def test_walks_are_remembered_item_by_item(name, train, monkeypatch):
+    users, warm = np.arange(train.n_users), train.warm
+    exact = registry.make("recommender", name, {"kept": 0}).fit(train).score(users)
+    whole = registry.make("recommender", name, {"kept": 10_000}).fit(train)
+    np.testing.assert_allclose(whole.score(users), exact, rtol=1e-5, atol=1e-7)
+    part = registry.make("recommender", name, {"kept": 4}).fit(train)
+    assert np.diff(part.walks_.indptr).max() <= 5
+    best = whole.walks_.toarray()
+    for row, kept in enumerate(part.walks_.toarray()):
+        assert set(np.flatnonzero(kept[warm])) <= set(np.argsort(-best[row, warm], kind="stable")[:4])
+    cold = np.flatnonzero(~warm)
+    assert name == "RandomWalk" or (part.walks_[:, cold].nnz > 0)
+    monkeypatch.setattr(walk, "MOST_EXACT", train.n_items - 1)
+    assert registry.make("recommender", name).fit(train).walks_ is None
+    with pytest.raises(OptionError, match="kept -1; expected 1 or more, and 0 or more"):
+        registry.make("recommender", name, {"kept": -1}).fit(train)
 
 
 def test_item_neighbors_is_the_shrunk_cosine(train):

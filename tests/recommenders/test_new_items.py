@@ -14,7 +14,8 @@ from fuserec.data.ids import Ids
 from fuserec.encoders.text import TfidfText
 from fuserec.errors import DataError, OptionError
 from fuserec.fusion.fuser import fuse
-from fuserec.retrieval import grown_graph, symmetric_graph
+from fuserec.recommenders import walk
+from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
 
 N_NEW = 3  # the last one without a photo
 MODELS = {
@@ -68,6 +69,23 @@ def test_the_model_it_came_from_is_left_as_it_was(whole):
     new = take(whole, np.arange(whole.n_items)[-N_NEW:])
     model.with_items(new.catalog, new.embeddings)
     assert model.recommend("u1", k=30).to_dict() == before
+
+
+def test_walks_that_are_remembered_grow_by_a_new_item(monkeypatch):
+    """In a large catalog only walks beside the new item are made anew; from all others, it is found by walking back."""
+    monkeypatch.setattr(walk, "FEW_ITEMS", 0)
+    shop = checkerboard(n_users=60, n_items=200)
+    shop = replace(shop, interactions=shop.interactions.take(shop.interactions.items < shop.n_items - 1))
+    rows, options = np.arange(shop.n_items), {"neighbors": 4, "hops": 3, "kept": 800}
+    model = make("recommender", "ContentWalk", options).fit(fuse(take(shop, rows[:-1])))
+    more = model.with_items(take(shop, rows[-1:]).catalog, take(shop, rows[-1:]).embeddings)
+    exact = make("recommender", "ContentWalk", options).fit(fuse(shop)).walks_.toarray()
+    found = more.walks_.toarray()
+    np.testing.assert_allclose(found[:, -1], exact[:, -1], atol=1e-6)
+    np.testing.assert_allclose(found[-1], exact[-1], atol=1e-6)
+    assert exact[:-1, -1].max() > 0.0
+    known = enlarged(model.walks_, found.shape).toarray()
+    assert np.abs(found - exact).sum() < 0.1 * np.abs(known - exact).sum()
 
 
 def test_a_grown_graph_is_that_of_all_items():

@@ -110,7 +110,8 @@ def test_a_session_counts_item_biases_like_everybody(name, train):
 
 @pytest.mark.parametrize("options", [("RandomWalk", {"hops": 1}), ("RandomWalk", {"hops": 3}), ("ContentWalk", {})])
 def test_walks_from_few_items_give_what_walks_over_all_edges_give(options, monkeypatch):
-    model = make("recommender", *options).fit(fuse(checkerboard()))
+    name, told = options
+    model = make("recommender", name, {**told, "kept": 0}).fit(fuse(checkerboard()))  # every user walks
     new = model.for_session(["i4"])
     monkeypatch.setattr(walks, "FEW", 1.0)
     users = np.arange(len(model.users_))[: walks.WIDE - 1]

@@ -1,23 +1,27 @@
 """Random walks over users and items, and over items that are alike; nothing is trained by gradient."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, hstack, vstack
 
 from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import check_vectors
-from fuserec.device import one_thread
+from fuserec.device import n_threads, one_thread
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.edges import Edges
 from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
-from fuserec.retrieval import enlarged, grown_graph, symmetric_graph
+from fuserec.retrieval import MOST_EXACT, enlarged, grown_graph, sparse_top_k, symmetric_graph
 
 WIDE = 32  # users in a block from which it pays to import torch
 FEW = 0.1  # share of places with walkers, up to which only the edges that leave those are looked at
 WALKERS = 32  # columns that walk at the same time: where they are fits into the cache of a core
+SELDOM = 4  # of items that nobody chose, which walkers seldom reach, the table has a quarter of `kept` a row
+CHANGED = 1e-5  # of a walker's chances, from which an edge is another
+FEW_ITEMS = 2_000  # up to so many, all are walked from again when items are added: in a tenth of a second
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
 
 
@@ -25,27 +29,63 @@ Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums t
 class RandomWalk(HistoryRecommender):
     """Where a walker ends who starts at an item of the history and goes on over users and items (Cooper 2014, P3).
 
-    A hop leads from an item to a random user who chose it, and on to a random item which that user chose.
+    A hop leads from an item to a random user who chose it, and on to a random item which that user chose. Where walkers
+    from each item end is found once, and a user's score is the mean over the items of the history. Of each item the
+    `kept` best are remembered, and zero is the score of what none of a history leads to.
+
+    walks_: float32 CSR (n_items, n_items), from a row's item to others, discounted; None: walks are made for each user
     """
 
     hops: int = 2
     discount: float = 0.0  # scores are divided by popularity to this power (Paudel 2017, RP3beta)
+    kept: int = 400  # ends of walks remembered an item, in catalogs of up to 20,000 items; 0: none, every user walks
 
     def learn(self, dataset: Dataset) -> None:
+        """The edges, and where walks from each item end."""
+        if self.hops < 1 or self.kept < 0:
+            raise OptionError(
+                f"{type(self).__name__}: hops is {self.hops}, kept {self.kept}; expected 1 or more, and 0 or more"
+            )
+        self.learn_edges(dataset)
+        remembers = self.kept and dataset.n_items <= MOST_EXACT
+        self.walks_ = self._walks_from(np.arange(dataset.n_items)) if remembers else None
+
+    def learn_edges(self, dataset: Dataset) -> None:
         """The two transition matrices, stored for walkers in columns."""
-        if self.hops < 1:
-            raise OptionError(f"{type(self).__name__}: hops is {self.hops}; expected 1 or more")
         chosen_by = dataset.seen.T.tocsr()
         self.to_users_ = _stochastic(chosen_by).T.tocsr()  # (n_users, n_items): from items to users
         self.to_items_ = _stochastic(dataset.seen).T.tocsr()  # (n_items, n_users): from users to items
 
     def score_history(self, history: csr_matrix) -> Scores:
         """Histories (b, n_items) → the probability of each item after `hops` hops, discounted, float32 (b, n_items)."""
+        if self.walks_ is None:
+            return self._walk(history)
+        total = history @ self.walks_
+        total.data /= np.repeat(np.diff(history.indptr), np.diff(total.indptr)).astype(np.float32)
+        scores: Scores = total.toarray()
+        return scores
+
+    def _walk(self, history: csr_matrix) -> Scores:
+        """As `score_history`, with nothing remembered or left out."""
         scores: Scores = np.empty(history.shape, np.float32)
         for start in range(0, len(scores), WALKERS):
             mass = self._walked(_start(history[start : start + WALKERS]))
             scores[start : start + WALKERS] = self._discounted(mass).T
         return scores
+
+    def _walks_from(self, items: Rows) -> csr_matrix:
+        """Item rows (m,) → CSR (m, n_items): the best ends of walks from each, of chosen and of other items."""
+        n_items = len(self.popularity_)
+        chosen, others = np.flatnonzero(self.popularity_), np.flatnonzero(self.popularity_ == 0)
+
+        def of_block(start: int) -> csr_matrix:
+            rows = items[start : start + WALKERS]
+            one_each = csr_matrix((np.ones(len(rows), np.float32), (np.arange(len(rows)), rows)), (len(rows), n_items))
+            scores = self._walk(one_each)
+            return _largest(scores, chosen, self.kept) + _largest(scores, others, self.kept // SELDOM)
+
+        with ThreadPoolExecutor(n_threads()) as pool:
+            return vstack(list(pool.map(of_block, range(0, len(items), WALKERS))), "csr")
 
     def _walked(self, mass: Mass) -> Mass:
         """Walkers at their first items → where they are after all hops."""
@@ -94,9 +134,9 @@ class ContentWalk(RandomWalk):
     columns: tuple[str, ...] = ()  # which vectors; default: all but the fused ones
     weights: Mapping[str, float] = field(default_factory=dict)  # column → weight, 1 where not named
 
-    def learn(self, dataset: Dataset) -> None:
+    def learn_edges(self, dataset: Dataset) -> None:
         """The transition matrices, and a content graph a column."""
-        super().learn(dataset)
+        super().learn_edges(dataset)
         if not 0.0 <= self.content <= 1.0:
             raise OptionError(f"ContentWalk: content is {self.content}; expected a share from 0 to 1")
         self.graphs_ = {}
@@ -116,8 +156,46 @@ class ContentWalk(RandomWalk):
             embeddings = self.embeddings_[name]
             unit = embeddings.centered_unit(self.popularity_ > 0)
             graphs[name] = grown_graph(graph, unit, self.neighbors, embeddings.present)
-        self.graphs_ = graphs
+        self.graphs_, before = graphs, self.by_content_
         self._weigh()
+        if self.walks_ is not None:
+            self.walks_ = self._grown(self.walks_, enlarged(before, (n_items, n_items)))
+
+    def _grown(self, walks: csr_matrix, before: csr_matrix) -> csr_matrix:
+        """The walks of the first items, and `by_content_` before there were more → the walks of all.
+
+        Walked again: from new items, and from those whose content edges changed. From all others, walks to new items
+        are those that lead back from these, and walks to known items stay as they were: what changed is a hop or more
+        away. Few items or many new ones are walked from altogether.
+        """
+        n_known, n_items = walks.shape[0], before.shape[0]
+        if n_items <= FEW_ITEMS or n_items - n_known > WALKERS:
+            return self._walks_from(np.arange(n_items))
+        change = self.by_content_ - before
+        again = np.union1d(np.arange(n_known, n_items), change.indices[np.abs(change.data) > CHANGED])
+        chosen = self.popularity_ > 0
+        known = enlarged(walks, (n_items, n_items))
+        to_new = np.zeros((n_items, n_items - n_known), np.float32)
+        to_new[n_known:] = np.eye(n_items - n_known)
+        to_new = hstack([csr_matrix((n_items, n_known), dtype=np.float32), self._walked_back(to_new)], "csr")
+        to_others = sparse_top_k(known @ diags(np.float32(~chosen)) + to_new, self.kept // SELDOM)
+        grown = known @ diags(np.float32(chosen)) + to_others
+        stays = np.ones(n_items, np.float32)
+        stays[again] = 0.0
+        place = csr_matrix((np.ones(len(again), np.float32), (again, np.arange(len(again)))), (n_items, len(again)))
+        walked: csr_matrix = diags(stays) @ grown + place @ self._walks_from(again)
+        walked.eliminate_zeros()
+        return walked.tocsr()
+
+    def _walked_back(self, mass: Mass) -> Mass:
+        """As `_walked`, against the edges: what of those who start at each item gets to where `mass` is."""
+        total = np.zeros_like(mass)
+        for hop in range(self.hops):
+            over_community = self.to_users_.T @ (self.to_items_.T @ mass)
+            by_content = self.by_content_.T @ mass
+            mass = over_community + self.content_share_[:, None] * (by_content - over_community)
+            total += np.float32(self.fade**hop) * mass
+        return total
 
     def _weigh(self) -> None:
         """From the content graphs, how many walkers take which edge."""
@@ -184,6 +262,19 @@ def _stochastic(matrix: csr_matrix) -> csr_matrix:
     """CSR → the same with rows that sum to 1; empty rows stay empty."""
     total = np.asarray(matrix.sum(axis=1)).ravel()
     return (diags(np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)) @ matrix).astype(np.float32).tocsr()
+
+
+def _largest(scores: Scores, columns: Rows, k: int) -> csr_matrix:
+    """Scores (b, n) → CSR (b, n), of these columns the up to `k` largest of each row that are above 0."""
+    import torch
+
+    with one_thread:  # eight times as fast as `retrieval.top_k` where most scores are 0
+        best = torch.topk(torch.from_numpy(scores[:, columns]), min(k, len(columns)), sorted=False).indices.numpy()
+    best = columns[best]
+    row = np.repeat(np.arange(len(scores)), best.shape[1])
+    found = csr_matrix((scores[row, best.ravel()], (row, best.ravel())), scores.shape)
+    found.eliminate_zeros()
+    return found
 
 
 def _start(history: csr_matrix) -> Mass:
