@@ -35,13 +35,13 @@ def browser():
 
 
 @pytest.fixture
-def address(service):
+def address(service, request):
     import uvicorn
 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    app = make_app(service, Rules(heavy_rate="1000/second"))
+    app = make_app(service, Rules(heavy_rate="1000/second", read_keys=getattr(request, "param", False)))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -220,6 +220,32 @@ def test_chinese_by_preference_and_by_the_switch(opened, address):
     page.goto(f"{address}/map")
     assert page.inner_text("header nav a[aria-current]") == "Map"
     assert [(one["name"], one["httpOnly"]) for one in page.context.cookies()] == [("lang", True)]
+
+
+@pytest.mark.parametrize("address", [True], indirect=True)
+def test_where_reading_needs_a_key_one_signs_in_goes_on_and_signs_out(opened, address, service):
+    page = opened()
+    secret, _ = add_key(service.store, ["read", "write"])
+    page.goto(f"{address}/users/user-7?diversity=0.5")
+    assert page.url.startswith(f"{address}/sign-in") and page.is_hidden("#key-open")
+    page.keyboard.type(secret)  # the field has the focus
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/users/user-7?diversity=0.5")
+    assert shown(page) and page.evaluate("document.cookie") == ""
+    assert [(one["name"], one["httpOnly"], one["sameSite"]) for one in page.context.cookies()] == [
+        ("fuserec_key", True, "Strict")
+    ]
+    for path in PAGES:
+        page.goto(address + path, wait_until="networkidle")
+        assert page.is_visible("#sign-out"), path
+    page.wait_for_selector("form#add")
+    page.click("#sign-out button")
+    page.wait_for_url("**/sign-in")
+    assert page.context.cookies() == []
+    page.goto(f"{address}/map")
+    assert "/sign-in" in page.url
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
 
 
 def test_ten_thousand_items_stay_smooth(opened, address):

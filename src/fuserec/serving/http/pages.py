@@ -22,6 +22,7 @@ from fuserec.serving.http.files import add_files, static_addresses
 from fuserec.serving.http.problems import PROBLEMS
 from fuserec.serving.http.requests import MOST_BYTES, checked_id
 from fuserec.serving.http.security import Gate
+from fuserec.serving.http.signing import add_signing
 from fuserec.serving.media import uploaded
 from fuserec.serving.service import Service
 from fuserec.serving.site.views import Site
@@ -45,10 +46,14 @@ def pages(service: Service, gate: Gate) -> APIRouter:
     """A service, and who may ask → the routes of its pages, each with a twin in JSON, and of their files."""
     router = APIRouter(include_in_schema=False)
     site, limiter, environment = Site(service), CapacityLimiter(WORKERS), _environment()
-    reading, searching = [Depends(gate.read)], [Depends(gate.search)]
+    reading, searching = [Depends(gate.page)], [Depends(gate.page_search)]
 
     async def work(done: Callable[..., T], *arguments: Any) -> T:
         return await to_thread.run_sync(partial(done, *arguments), limiter=limiter)
+
+    def shown(request: Request, name: str, data: dict[str, Any], twin: str = "", status: int = 200) -> Response:
+        columns, signed_in = [*service.loaded.model.catalog_.columns], bool(gate.cookie(request))
+        return _rendered(environment, request, name, data, columns, twin, status, signed_in)
 
     async def page(request: Request, name: str, twin: str, view: View, *arguments: Any) -> Response:
         status = 200
@@ -57,7 +62,7 @@ def pages(service: Service, gate: Gate) -> APIRouter:
         except FuserecError as error:
             name, twin, data = "error", "", {"detail": str(error)}
             status = next((status for kind, status, _, _ in PROBLEMS if isinstance(error, kind)), 500)
-        return _rendered(environment, request, name, data, [*service.loaded.model.catalog_.columns], twin, status)
+        return shown(request, name, data, twin, status)
 
     async def twin(view: View, *arguments: Any) -> Response:
         return JSONResponse(await work(view, *arguments))
@@ -119,6 +124,7 @@ def pages(service: Service, gate: Gate) -> APIRouter:
             return await twin(partial(_searched, site, dict(form)))
 
     add_files(router, service, reading, work)
+    add_signing(router, gate, shown)
     return router
 
 
@@ -152,6 +158,7 @@ def _rendered(
     columns: list[str],
     twin: str,
     status: int,
+    signed_in: bool,
 ) -> Response:
     language = _language(request)
     words = WORDS_OF[language]
@@ -165,11 +172,13 @@ def _rendered(
         script_words={key: text for key, text in words.items() if key.startswith("js.")},
         switch=lambda other: f"{quote(request.url.path)}?{request.url.include_query_params(lang=other).query}",
         twin=twin,
+        signed_in=signed_in,
         colors=lambda reason: series.get(reason, "other"),
     )
     headers = {"content-security-policy": POLICY, "vary": "Accept-Language, Cookie", "content-language": language}
+    headers["referrer-policy"] = "same-origin"  # without a referrer, browsers do not tell the origin of a form either
     response = HTMLResponse(body, status, headers)
-    if request.query_params.get("lang") in LANGUAGES:  # how somebody likes to read; keys are never in a cookie
+    if request.query_params.get("lang") in LANGUAGES:  # how somebody likes to read
         response.set_cookie("lang", language, max_age=31_536_000, httponly=True, samesite="strict")
     return response
 

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from fuserec.serving.stores.store import Key, Store
 
 BELIEVED = 5.0  # seconds for which a key that was checked is not looked up again
 MOST_BELIEVED = 10_000
+COOKIE = "fuserec_key"  # of somebody who has signed in; it opens pages, and nothing is ever written with it
 bearer = HTTPBearer(auto_error=False, description="An API key: fuserec keys add --scope write")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
@@ -64,6 +66,35 @@ class Gate:
         await self._check(
             request.scope, given.credentials if given else None, "read", needed=self.rules.read_keys, heavy=True
         )
+
+    async def page(self, request: Request, given: Bearer) -> None:
+        """Reading a page, its twin or its files: the key may come from the cookie, too."""
+        await self._page(request, given, heavy=False)
+
+    async def page_search(self, request: Request, given: Bearer) -> None:
+        """The same for a search, which may decode media."""
+        await self._page(request, given, heavy=True)
+
+    async def _page(self, request: Request, given: Bearer, *, heavy: bool) -> None:
+        secret = given.credentials if given else self.cookie(request)
+        try:
+            await self._check(request.scope, secret, "read", needed=self.rules.read_keys, heavy=heavy)
+        except HTTPException as error:
+            if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):  # a person, not a script
+                path = request.scope["raw_path"].partition(b"?")[0].decode("latin-1")  # ids may hold slashes
+                here = path + (f"?{request.url.query}" if request.url.query else "")
+                raise HTTPException(
+                    303, "sign in first", {"Location": f"/sign-in?next={quote(here, safe='')}"}
+                ) from None
+            raise
+
+    def cookie(self, request: Request) -> str | None:
+        """The key of somebody who has signed in, where reading needs one."""
+        return request.cookies.get(COOKIE) if self.rules.read_keys else None
+
+    async def sign_in(self, request: Request, secret: str) -> None:
+        """Whether a key opens pages; who guesses is slowed down as one who uploads."""
+        await self._check(request.scope, secret, "read", heavy=True)
 
     async def write(self, request: Request, given: Bearer) -> None:
         """Writing always needs a key."""

@@ -24,6 +24,21 @@ WORDS: dict[str, tuple[str, str]] = {
     "key.use": ("Use this key", "使用此密钥"),
     "key.forget": ("Forget it", "清除"),
     "key.close": ("Close", "关闭"),
+    "sign.title": ("Sign in", "登录"),
+    "sign.about": (
+        "Reading needs an API key with the scope read here. It is kept in a cookie until you close the browser or sign "
+        "out; scripts and other sites cannot use it, and nothing is written with it.",
+        "此处的读取需要带 read 权限的 API 密钥。密钥保存在 Cookie 中，直到关闭浏览器或退出登录；"
+        "脚本和其他网站无法使用它，也不会用它写入。",
+    ),
+    "sign.go": ("Sign in", "登录"),
+    "sign.out": ("Sign out", "退出登录"),
+    "sign.wrong": ("This key is not known.", "密钥无效。"),
+    "sign.often": ("Too many attempts; wait a moment.", "尝试次数过多，请稍候。"),
+    "sign.not": (
+        "This key does not open pages: it needs the scope read, and the form has to be sent from this page.",
+        "该密钥不能打开页面：需要 read 权限，且必须从本页提交。",
+    ),
     "footer": ("Served by fuserec {version}. The same as JSON:", "由 fuserec {version} 提供。JSON 格式："),
     "error.title": ("That did not work", "未能完成"),
     "error.home": ("Back to the catalog", "返回目录"),

@@ -61,6 +61,7 @@ dialog.addEventListener("close", () => {
   if (key() !== before) say(word(key() ? "js.key.kept" : "js.key.gone"));
 });
 document.getElementById("key-open").addEventListener("click", askForKey);
+document.getElementById("sign-out")?.addEventListener("submit", () => keep(""));
 keep(key());
 
 document.getElementById("theme").addEventListener("click", () => {

@@ -17,6 +17,7 @@ async function refresh(ids) {
   try {
     const response = await fetch(address, { headers: { Accept: "text/html" } });
     if (turn !== asked) return; // a later one is under way
+    if (response.redirected) return location.reload(); // the key does not count any more: sign in again
     if (!response.ok) return say(word("js.failed"));
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const id of ids) document.getElementById(id).replaceWith(fresh.getElementById(id));
