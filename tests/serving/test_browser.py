@@ -284,3 +284,21 @@ def test_ten_thousand_items_stay_smooth(opened, address):
     )
     assert rate > 15, rate  # without a graphics card
     assert re.match(r"PCA", page.inner_text("#map-method"))
+
+
+def test_what_is_still_being_computed_is_said_and_then_shown(opened, address, service, monkeypatch):
+    from fuserec.serving import service as module
+
+    go, really = threading.Event(), module.aspects_of
+    monkeypatch.setattr(module, "aspects_of", lambda model: go.wait(30) and really(model))
+    page = opened()
+    for path, part in (("/items/item-7", "#grouped"), ("/users/user-7", "#interest")):
+        page.goto(address + path)
+        assert "being computed" in page.inner_text(part)
+    go.set()
+    until(page, "!document.querySelector('[data-making]')")
+    assert "being computed" not in page.inner_text("#interest")
+    assert page.locator("#interest .panel, #interest p").count() > 0
+    page.goto(f"{address}/map")
+    page.wait_for_selector("#map[data-ready]")
+    assert page.locator("#making").count() == 0

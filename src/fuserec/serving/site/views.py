@@ -1,10 +1,11 @@
 """Views: the service → what each page shows, as plain dicts; the `.json` twin of a page is exactly that."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -14,13 +15,15 @@ from fuserec.data.recommendations import Recommendations
 from fuserec.errors import ArtifactError, UnknownIdError
 from fuserec.pages.evaluation import EVALUATION
 from fuserec.recommenders.recommender import Recommender
+from fuserec.serving.kept import FOLDER, kept
 from fuserec.serving.loaded import Loaded
+from fuserec.serving.preparing import Background, warm_up
 from fuserec.serving.service import Service
-from fuserec.serving.site.atlas import Atlas, atlas_of
+from fuserec.serving.site.atlas import Atlas, atlas_of, pack, unpack
 
-T = TypeVar("T")
 Card = dict[str, Any]  # item_id, title, picture (an address or None), and what the page says of it
 N_SIMILAR, N_POPULAR, N_USERS, N_LIKED_BY, N_HISTORY, N_TYPICAL = 6, 12, 12, 24, 24, 5
+MOST_PREPARED = 20_000  # items of a catalog whose groups and places are made before anybody asks
 N_REASONS = 4  # told of a recommended item; the rest is `other`
 
 
@@ -29,18 +32,37 @@ class Site:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._making, self._made, self._base = Lock(), dict[str, Any](), service.loaded.base
+        self._making = Lock()
+        self._atlas: tuple[Recommender, Atlas] | None = None
+        self._warming, self._background = Background(), Background(nice=10)
 
-    def _once(self, name: str, make: Callable[[Recommender], T]) -> T:
-        """What is made of the trained model once, and again after a reload."""
+    def prepare(self, *, asked: bool = False) -> None:
+        """Do in the background what the first requests would wait for; of a large catalog only once it is asked for."""
+        if not asked:
+            self._warming.do(lambda: warm_up(self.service.loaded.base))
+        if asked or self.service.loaded.base.catalog_.n_items <= MOST_PREPARED:
+            self._background.do(lambda: self.service.aspects(self.service.loaded.base), self.atlas)
+
+    def close(self) -> None:
+        """Prepare nothing any more."""
+        self._warming.close()
+        self._background.close()
+
+    def atlas(self) -> Atlas:
+        """Where the items of the trained model lie: made when first asked for, once a model, and kept in a file."""
         with self._making:
-            base = self.service.loaded.base
-            if base is not self._base:
-                self._base, self._made = base, {}
-            if name not in self._made:
-                self._made[name] = make(base)
-            made: T = self._made[name]
-            return made
+            loaded = self.service.loaded
+            if self._atlas is None or self._atlas[0] is not loaded.base:
+                place, make = self.service.media.root / FOLDER, partial(atlas_of, loaded.base)
+                self._atlas = loaded.base, kept(place, "atlas", loaded.manifest, make, pack, unpack)
+            return self._atlas[1]
+
+    def _grouped(self, wait: bool) -> bool:
+        """Whether the groups of items are there or are waited for; else they are made in the background."""
+        if wait or self.service.has_aspects(self.service.loaded.base):
+            return True
+        self.prepare(asked=True)
+        return False
 
     def home(self) -> dict[str, Any]:
         """The catalog at a glance, the model, what it was measured to be worth, and where to begin."""
@@ -71,8 +93,11 @@ class Site:
             "users": [loaded.base.users_[int(row)] for row in eager],
         }
 
-    def item(self, item: str) -> dict[str, Any]:
-        """An item, what is similar to it by each of its columns, its groups, and who chose it."""
+    def item(self, item: str, *, wait: bool = True) -> dict[str, Any]:
+        """An item, what is similar to it by each of its columns, its groups, and who chose it.
+
+        Groups are None where they are still being made and nobody wants to wait.
+        """
         loaded = self.service.loaded
         model, base = loaded.model, loaded.base
         row = model.catalog_.ids.row(item)
@@ -92,13 +117,16 @@ class Site:
             "columns": [cell for cell in columns if cell],
             "added_online": not known,
             "similar": [one for one in similar if one["items"]],
-            "groups": self._groups(row) if known else [],
+            "groups": [] if not known else self._groups(row) if self._grouped(wait) else None,
             "n_liked_by": len(liked_by),
             "liked_by": [base.users_[int(user)] for user in liked_by[:N_LIKED_BY]],
         }
 
-    def user(self, user: str, k: int = 12, diversity: float = 0.0) -> dict[str, Any]:
-        """A user: what he did, what he likes, and what is recommended, with what each modality contributed."""
+    def user(self, user: str, k: int = 12, diversity: float = 0.0, *, wait: bool = True) -> dict[str, Any]:
+        """A user: what he did, what he likes, and what is recommended, with what each modality contributed.
+
+        Interests are None where the groups of items are still being made and nobody wants to wait.
+        """
         loaded = self.service.loaded
         answer = self.service.recommend(user, k, explain=True, diversity=diversity or None)
         history = self._history(loaded, user)
@@ -107,7 +135,7 @@ class Site:
             "known": user in loaded.model.users_ or bool(history),
             "n_history": len(history),
             "history": history[:N_HISTORY],
-            "interests": self._interests(user),
+            "interests": self._interests(user) if self._grouped(wait) else None,
             "basis": answer.basis,
             "folds_events": loaded.folds_events,
             "diversity": diversity,
@@ -127,9 +155,14 @@ class Site:
         cards = zip(self._cards(found), found, strict=True)
         return {**whole, "items": [{**card, "why": _reasons(item.why)} for card, item in cards]}
 
+    def map_frame(self) -> dict[str, Any]:
+        """The page around the map, and whether its places are there; a script asks for them."""
+        made = self._atlas is not None and self._atlas[0] is self.service.loaded.base
+        return {"made": made}
+
     def map(self) -> dict[str, Any]:
         """All items in two dimensions, as parallel lists, and the clusters that color them."""
-        atlas = self._once("atlas", atlas_of)
+        atlas = self.atlas()
         loaded = self.service.loaded
         model = loaded.model
         if len(atlas.labels) != loaded.base.catalog_.n_items:  # reloaded in between

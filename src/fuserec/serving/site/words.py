@@ -39,6 +39,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "This key does not open pages: it needs the scope read, and the form has to be sent from this page.",
         "该密钥不能打开页面：需要 read 权限，且必须从本页提交。",
     ),
+    "making.groups": (
+        "The groups of items are being computed, once after training; they appear here when they are there.",
+        "正在计算物品分组（每次训练后只需一次），完成后会显示在这里。",
+    ),
+    "making.map": (
+        "The places of the items are being computed, once after training; the map appears when they are there.",
+        "正在计算物品的位置（每次训练后只需一次），完成后地图会显示出来。",
+    ),
     "footer": ("Served by fuserec {version}. The same as JSON:", "由 fuserec {version} 提供。JSON 格式："),
     "error.title": ("That did not work", "未能完成"),
     "error.home": ("Back to the catalog", "返回目录"),
