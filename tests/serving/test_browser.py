@@ -167,6 +167,12 @@ def test_feedback_and_diversity_change_the_list_with_the_keyboard_alone(opened, 
     page.keyboard.press("Space")  # the button beside it: hide
     until(page, GONE, hidden)
     assert [event.kind for event in service.store.history("user-7")] == ["like", "hide"]
+    undo = page.locator(f"#past [data-item='{hidden}'] [data-kind=undo]")
+    undo.focus()
+    page.keyboard.press("Enter")
+    until(page, "one => document.querySelector(`#list [data-item='${one}']`)", hidden)
+    assert undo.count() == 0 and page.locator("#past [data-kind=undo]").count() == 1  # the like
+    assert [event.kind for event in service.store.history("user-7")] == ["like", "hide", "undo"]
     assert page.context.cookies() == []
 
 

@@ -49,6 +49,7 @@ def test_the_server_does_what_its_document_says(shop_model, tmp_path, options):
             text=True,
             timeout=200,
         )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
         assert '"status": 5' not in (tmp_path / "log").read_text()
     finally:
         server.terminate()

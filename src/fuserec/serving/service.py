@@ -23,7 +23,7 @@ from fuserec.serving.kept import FOLDER, kept, pack_aspects, unpack_aspects
 from fuserec.serving.lists import Answer, by_popularity, candidates, ranked, shortened, without_removed
 from fuserec.serving.loaded import Loaded, check_item, followed_by, given_vectors, load, with_items
 from fuserec.serving.media import MediaFolder
-from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem
+from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem, standing
 
 log = logging.getLogger("fuserec.serving")
 USERS_KEPT, LISTS_KEPT = 10_000, 16  # users whose lists are kept, and lists of each
@@ -115,7 +115,7 @@ class Service:
 
     def _history(self, model: Recommender, user: str) -> tuple[Rows, Rows]:
         """User id → rows of the items that events speak for, the oldest first, and of those they speak against."""
-        last = {event.item_id: event.kind in DISLIKED for event in self.store.history(user)}  # the last word counts
+        last = {item: event.kind in DISLIKED for item, event in standing(self.store.history(user)).items()}
         rows = model.catalog_.ids.rows(last)
         against = np.array(list(last.values()), bool)
         return rows[(rows >= 0) & ~against], rows[(rows >= 0) & against]

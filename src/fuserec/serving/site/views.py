@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -20,11 +19,11 @@ from fuserec.serving.loaded import Loaded
 from fuserec.serving.preparing import Background, warm_up
 from fuserec.serving.service import Service
 from fuserec.serving.site.atlas import Atlas, atlas_of, pack, unpack
+from fuserec.serving.site.cards import Card, card_of, cell_of, picture_of, reasons_of
+from fuserec.serving.stores.store import standing
 
-Card = dict[str, Any]  # item_id, title, picture (an address or None), and what the page says of it
 N_SIMILAR, N_POPULAR, N_USERS, N_LIKED_BY, N_HISTORY, N_TYPICAL = 6, 12, 12, 24, 24, 5
 MOST_PREPARED = 20_000  # items of a catalog whose groups and places are made before anybody asks
-N_REASONS = 4  # told of a recommended item; the rest is `other`
 
 
 class Site:
@@ -89,7 +88,7 @@ class Site:
             "columns": [*columns, *given],
             "model": {key: about[key] for key in ("name", "options", "made_with", "folds_events", "takes_items")},
             "quality": self._quality(),
-            "popular": [_card(model, int(row)) for row in popular if loaded.allowed[row]],
+            "popular": [card_of(model, int(row)) for row in popular if loaded.allowed[row]],
             "users": [loaded.base.users_[int(row)] for row in eager],
         }
 
@@ -103,7 +102,7 @@ class Site:
         row = model.catalog_.ids.row(item)
         if not loaded.allowed[row]:
             raise UnknownIdError(f"item {item!r} was removed")
-        columns = [_cell(model, column.name, row) for column in model.catalog_.columns.values()]
+        columns = [cell_of(model, column.name, row) for column in model.catalog_.columns.values()]
         shown = [name for name, e in model.embeddings_.items() if e.present[row] and name in model.catalog_.columns]
         shown += [name for name, e in model.embeddings_.items() if e.present[row] and e.parts]
         similar = [{"by": "", "items": self._cards(self.service.similar(item, N_SIMILAR))}]
@@ -113,7 +112,7 @@ class Site:
         known = row < base.catalog_.n_items
         liked_by = np.searchsorted(base.seen_.indptr, np.flatnonzero(base.seen_.indices == row), side="right") - 1
         return {
-            **_card(model, row),
+            **card_of(model, row),
             "columns": [cell for cell in columns if cell],
             "added_online": not known,
             "similar": [one for one in similar if one["items"]],
@@ -140,7 +139,7 @@ class Site:
             "folds_events": loaded.folds_events,
             "diversity": diversity,
             "recommended": [
-                {**card, "why": _reasons(item.why)}
+                {**card, "why": reasons_of(item.why)}
                 for card, item in zip(self._cards(answer.items), answer.items, strict=True)
             ],
         }
@@ -153,7 +152,7 @@ class Site:
         found = self.service.search(query, k, by=by)
         whole = {"query": dict(found.query), "columns": columns}
         cards = zip(self._cards(found), found, strict=True)
-        return {**whole, "items": [{**card, "why": _reasons(item.why)} for card, item in cards]}
+        return {**whole, "items": [{**card, "why": reasons_of(item.why)} for card, item in cards]}
 
     def map_frame(self) -> dict[str, Any]:
         """The page around the map, and whether its places are there; a script asks for them."""
@@ -176,7 +175,7 @@ class Site:
             "clusters": self._clusters(atlas, loaded, rows),
             "item_ids": [model.catalog_.ids[row] for row in rows],
             "titles": [model.catalog_.title(int(row)) for row in rows],
-            "pictures": [_picture(model, int(row)) for row in rows],
+            "pictures": [picture_of(model, int(row)) for row in rows],
             "x": np.round(atlas.positions[rows, 0].astype(float), 4).tolist(),
             "y": np.round(atlas.positions[rows, 1].astype(float), 4).tolist(),
             "cluster": atlas.labels[rows].tolist(),
@@ -203,7 +202,7 @@ class Site:
 
     def _cards(self, found: Recommendations) -> list[Card]:
         model = self.service.loaded.model
-        return [_card(model, model.catalog_.ids.row(item.item_id)) for item in found]
+        return [card_of(model, model.catalog_.ids.row(item.item_id)) for item in found]
 
     def _groups(self, row: int) -> list[dict[str, Any]]:
         """The groups of its columns that an item of the trained model is in; words with the items that share them."""
@@ -212,25 +211,32 @@ class Site:
         for aspect in self.service.aspects(base):
             for group in aspect.members.tocsc()[:, [row]].indices.tolist():
                 told = {"kind": aspect.kind, "column": aspect.column, "name": aspect.names[group]}
-                typical = [_card(base, other) for other in aspect.typical[group][:N_TYPICAL]]
+                typical = [card_of(base, other) for other in aspect.typical[group][:N_TYPICAL]]
                 found.append({**told, "n_items": aspect.members[[group]].nnz, "typical": typical})
         return found
 
     def _history(self, loaded: Loaded, user: str) -> list[Card]:
-        """What a user did, the latest first, each item once; `kind` and `time` (unix seconds UTC) where known."""
+        """What a user did, the latest first, each item once; `kind` and `time` (unix seconds UTC) where known.
+
+        online: whether an event says so, which can be taken back.
+        """
         model = loaded.model
         did: dict[int, dict[str, Any]] = {}
         place = int(loaded.base.users_.rows([user])[0])
         if place >= 0:
             rows, times = loaded.base.history.of_user(place)
             for position, row in enumerate(rows.tolist()):
-                did[row] = {"kind": "", "time": int(times[position]) if len(times) else None}
-        for event in self.service.store.history(user):
+                did[row] = {"kind": "", "time": int(times[position]) if len(times) else None, "online": False}
+        events = self.service.store.history(user)
+        stand = {event.event_id for event in standing(events).values()}
+        for event in events:
+            if event.event_id not in stand:
+                continue
             row = int(model.catalog_.ids.rows([event.item_id])[0])
             if row >= 0:
                 did.pop(row, None)  # done again: it comes last
-                did[row] = {"kind": event.kind, "time": event.time}
-        return [{**_card(model, row), **told} for row, told in reversed(did.items())]
+                did[row] = {"kind": event.kind, "time": event.time, "online": True}
+        return [{**card_of(model, row), **told} for row, told in reversed(did.items())]
 
     def _interests(self, user: str) -> list[dict[str, Any]]:
         """What stands out in what a user did, with cards of the items that say so and of those that are typical."""
@@ -238,7 +244,7 @@ class Site:
 
         def cards(items: tuple[str, ...]) -> list[Card]:
             rows = base.catalog_.ids.rows(items)  # -1 for an item that a reload in between left out
-            return [_card(base, int(row)) for row in rows if row >= 0]
+            return [card_of(base, int(row)) for row in rows if row >= 0]
 
         return [
             {**vars(one), "because": cards(one.because), "typical": cards(one.typical)}
@@ -249,7 +255,7 @@ class Site:
         sizes = np.bincount(atlas.labels[rows][atlas.labels[rows] >= 0], minlength=len(atlas.names))
         typical = [[row for row in group if loaded.allowed[row]] for group in atlas.typical]
         return [
-            {"name": name, "n_items": int(size), "typical": [_card(loaded.model, row) for row in group]}
+            {"name": name, "n_items": int(size), "typical": [card_of(loaded.model, row) for row in group]}
             for name, size, group in zip(atlas.names, sizes, typical, strict=True)
         ]
 
@@ -307,38 +313,3 @@ def media_path(service: Service, column: str, item: str) -> Path:
     if not any(found.is_relative_to(root) for root in roots) or not found.is_file():
         raise UnknownIdError(f"the file of item {item!r} in column {column!r} is not in the media folder")
     return found
-
-
-def _card(model: Recommender, row: int) -> Card:
-    return {"item_id": model.catalog_.ids[row], "title": model.catalog_.title(row), "picture": _picture(model, row)}
-
-
-def _picture(model: Recommender, row: int) -> str | None:
-    """The address of an item's first picture, made small."""
-    for column in model.catalog_.columns.values():
-        if column.modality == "image" and column.values[row]:
-            return _file("thumbs", column.name, model.catalog_.ids[row])
-    return None
-
-
-def _file(kind: str, column: str, item: str) -> str:
-    return f"/{kind}/{quote(item, safe='')}?column={quote(column, safe='')}"
-
-
-def _cell(model: Recommender, name: str, row: int) -> dict[str, Any] | None:
-    """What an item has in a column: a text, or the address of a file."""
-    column = model.catalog_.columns[name]
-    value = column.values[row]
-    if not value:
-        return None
-    if column.modality in MEDIA:
-        return {"name": name, "modality": column.modality, "file": _file("media", name, model.catalog_.ids[row])}
-    return {"name": name, "modality": column.modality, "text": value}
-
-
-def _reasons(why: Mapping[str, float]) -> list[dict[str, Any]]:
-    """What spoke for an item → the largest shares, and what they leave of 1 as `other`."""
-    largest = sorted(why.items(), key=lambda reason: -reason[1])[:N_REASONS]
-    rest = 1.0 - sum(share for _, share in largest)
-    told = [*largest, ("other", rest)] if why and rest >= 0.01 else largest
-    return [{"name": name, "share": share} for name, share in told]

@@ -35,11 +35,12 @@ slider.addEventListener("input", () => {
 });
 slider.addEventListener("change", () => refresh(["list"]));
 
-section.addEventListener("click", async (event) => {
+document.getElementById("content").addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-kind]");
   if (!button) return;
   const cell = button.closest("[data-item]");
-  const place = [...document.querySelectorAll("#list [data-item]")].indexOf(cell);
+  const within = cell.closest("#list") ? "#list" : "#past";
+  const place = [...document.querySelectorAll(`${within} [data-item]`)].indexOf(cell);
   const kind = button.dataset.kind;
   const body = { event_id: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2), user_id: section.dataset.user, item_id: cell.dataset.item, kind };
   cell.querySelectorAll("button").forEach((one) => (one.disabled = true));
@@ -51,8 +52,8 @@ section.addEventListener("click", async (event) => {
     button.focus();
     return;
   }
-  say(word(kind === "like" ? "js.liked" : "js.hidden"));
+  say(word({ like: "js.liked", hide: "js.hidden", undo: "js.undone" }[kind]));
   await refresh(["list", "basis", "interest", "past"]);
   // Who uses the keyboard goes on where he was.
-  document.querySelectorAll("#list [data-item]")[place]?.querySelector(`[data-kind=${kind}]`)?.focus();
+  document.querySelectorAll(`${within} [data-item]`)[place]?.querySelector(`[data-kind=${kind}]`)?.focus();
 });
