@@ -35,6 +35,8 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     """Answer on host and port until SIGINT or SIGTERM: requests under way are answered, then the store is closed."""
     import uvicorn
 
+    from fuserec.serving.http.protocol import Careful
+
     handler = logging.StreamHandler()  # standard error
     handler.setFormatter(JsonLines())
     for name in ("fuserec", "uvicorn"):
@@ -48,6 +50,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=Careful,
         timeout_graceful_shutdown=PATIENCE,
     )
 
