@@ -6,6 +6,7 @@ from asyncio import TimerHandle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS, HEAD_BYTES = 10.0, 65_536  # of a request up to its body; uvicorn has no limit of its own
+EACH = 32  # bytes that a header counts for beside its name and value, as in HTTP/2 (RFC 9113, 6.5.2)
 
 
 class Careful(HttpToolsProtocol):
@@ -44,7 +45,7 @@ class Careful(HttpToolsProtocol):
         """All of a request but its body."""
         self._in_head = False
         self._arrived()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+        if len(self.url) + sum(len(name) + len(value) + EACH for name, value in self.headers) > HEAD_BYTES:
             raise ValueError("the headers are too large")  # the parser makes an error of its own of it: 400
         super().on_headers_complete()
 
