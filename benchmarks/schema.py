@@ -12,26 +12,27 @@ from pathlib import Path
 
 from served import Served
 
-HOOKS = Path(__file__).with_name("schema_hooks.py")
-# 422 is also what a valid request is answered that this model cannot serve; `schema_hooks` looks at which it is.
-CONFIG = f"""
-hooks = "{HOOKS}"
-headers = {{ Authorization = "Bearer ${{FUSEREC_KEY}}" }}
-[checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", 404, 409, 422, 429]
-"""
+HERE = Path(__file__).parent
 failed = 0
 for options in ([], ["--read-keys"]):
     with tempfile.TemporaryDirectory() as place:
         served = Served(place)
         served.start(*options)
-        config = Path(place) / "schemathesis.toml"
-        config.write_text(CONFIG)
         address = f"http://127.0.0.1:{served.port}/openapi.json"
         asked = ["--seed", "1", "-n", "25", "--exclude-path", "/v1/model/reload", "--continue-on-failure"]
-        command = [sys.argv[1], "--config-file", str(config), "--no-color", "run", address, *asked, *sys.argv[2:]]
+        command = [
+            sys.argv[1],
+            "--config-file",
+            str(HERE / "schemathesis.toml"),
+            "--no-color",
+            "run",
+            address,
+            *asked,
+            *sys.argv[2:],
+        ]
         try:
-            failed += subprocess.run(command, cwd=place, env=os.environ | {"FUSEREC_KEY": served.key}).returncode
+            told = {"FUSEREC_KEY": served.key, "SCHEMA_HOOKS": str(HERE / "schema_hooks.py")}
+            failed += subprocess.run(command, cwd=place, env=os.environ | told).returncode
         finally:
             served.stop()
 sys.exit(bool(failed))

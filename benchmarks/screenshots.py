@@ -25,6 +25,7 @@ def shoot(address, folder, everything):
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             for name, path in (PAGES | (MORE if everything else {})).items():
                 page.goto(address + path, wait_until="networkidle")
+                page.wait_for_selector("[data-making]", state="detached", timeout=120_000)
                 if name == "map":
                     page.wait_for_selector("#map[data-ready]", timeout=120_000)
                     page.locator("#map").focus()

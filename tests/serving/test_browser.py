@@ -35,13 +35,13 @@ def browser():
 
 
 @pytest.fixture
-def address(service):
+def address(service, request):
     import uvicorn
 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    app = make_app(service, Rules(heavy_rate="1000/second"))
+    app = make_app(service, Rules(heavy_rate="1000/second", read_keys=getattr(request, "param", False)))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -167,6 +167,12 @@ def test_feedback_and_diversity_change_the_list_with_the_keyboard_alone(opened, 
     page.keyboard.press("Space")  # the button beside it: hide
     until(page, GONE, hidden)
     assert [event.kind for event in service.store.history("user-7")] == ["like", "hide"]
+    undo = page.locator(f"#past [data-item='{hidden}'] [data-kind=undo]")
+    undo.focus()
+    page.keyboard.press("Enter")
+    until(page, "one => document.querySelector(`#list [data-item='${one}']`)", hidden)
+    assert undo.count() == 0 and page.locator("#past [data-kind=undo]").count() == 1  # the like
+    assert [event.kind for event in service.store.history("user-7")] == ["like", "hide", "undo"]
     assert page.context.cookies() == []
 
 
@@ -222,6 +228,32 @@ def test_chinese_by_preference_and_by_the_switch(opened, address):
     assert [(one["name"], one["httpOnly"]) for one in page.context.cookies()] == [("lang", True)]
 
 
+@pytest.mark.parametrize("address", [True], indirect=True)
+def test_where_reading_needs_a_key_one_signs_in_goes_on_and_signs_out(opened, address, service):
+    page = opened()
+    secret, _ = add_key(service.store, ["read", "write"])
+    page.goto(f"{address}/users/user-7?diversity=0.5")
+    assert page.url.startswith(f"{address}/sign-in") and page.is_hidden("#key-open")
+    page.keyboard.type(secret)  # the field has the focus
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/users/user-7?diversity=0.5")
+    assert shown(page) and page.evaluate("document.cookie") == ""
+    assert [(one["name"], one["httpOnly"], one["sameSite"]) for one in page.context.cookies()] == [
+        ("fuserec_key", True, "Strict")
+    ]
+    for path in PAGES:
+        page.goto(address + path, wait_until="networkidle")
+        assert page.is_visible("#sign-out"), path
+    page.wait_for_selector("form#add")
+    page.click("#sign-out button")
+    page.wait_for_url("**/sign-in")
+    assert page.context.cookies() == []
+    page.goto(f"{address}/map")
+    assert "/sign-in" in page.url
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+
+
 def test_ten_thousand_items_stay_smooth(opened, address):
     """Frames are drawn one after another: what is measured is the script and the canvas, not the screen's rate."""
     import numpy as np
@@ -258,3 +290,21 @@ def test_ten_thousand_items_stay_smooth(opened, address):
     )
     assert rate > 15, rate  # without a graphics card
     assert re.match(r"PCA", page.inner_text("#map-method"))
+
+
+def test_what_is_still_being_computed_is_said_and_then_shown(opened, address, service, monkeypatch):
+    from fuserec.serving import service as module
+
+    go, really = threading.Event(), module.aspects_of
+    monkeypatch.setattr(module, "aspects_of", lambda model: go.wait(30) and really(model))
+    page = opened()
+    for path, part in (("/items/item-7", "#grouped"), ("/users/user-7", "#interest")):
+        page.goto(address + path)
+        assert "being computed" in page.inner_text(part)
+    go.set()
+    until(page, "!document.querySelector('[data-making]')")
+    assert "being computed" not in page.inner_text("#interest")
+    assert page.locator("#interest .panel, #interest p").count() > 0
+    page.goto(f"{address}/map")
+    page.wait_for_selector("#map[data-ready]")
+    assert page.locator("#making").count() == 0

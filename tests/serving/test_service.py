@@ -99,6 +99,22 @@ def test_what_a_user_dislikes_is_not_shown_and_the_last_word_counts(service):
     assert service.recommend("user-1", 40).items.ids == answer.items.ids
 
 
+def test_what_is_taken_back_counts_no_more(service):
+    before = service.recommend("user-7", 8).items.ids
+    liked = service.recommend("user-7", 3).items.ids[1]
+    service.add_events([event("user-7", before[0], 1, kind="hide"), event("user-7", liked, 2, kind="view")])
+    service.add_events([event("user-7", liked, 3, kind="dislike"), event("user-7", liked, 4, kind="undo")])
+    changed = service.recommend("user-7", 8).items.ids
+    assert before[0] not in changed and liked not in changed  # it was seen, all the same
+    back = [event("user-7", before[0], 5, kind="undo"), event("user-7", liked, 6, kind="undo")]
+    service.add_events(back)
+    assert service.recommend("user-7", 8).items.ids == before
+    service.add_events([*back, event("user-7", before[0], 7, kind="undo")])  # sent again; nothing left to take back
+    assert service.recommend("user-7", 8).items.ids == before
+    service.add_events([event("user-7", before[0], 8, kind="hide")])
+    assert before[0] not in service.recommend("user-7", 8).items.ids
+
+
 def test_lists_are_kept_until_something_changes(service):
     answer = service.recommend("user-1", 5)
     assert service.recommend("user-1", 5) is answer is service.kept("user-1", 5, False, None, ())

@@ -54,10 +54,12 @@ def serve(
     try:
         from fuserec.serving.http.app import make_app
         from fuserec.serving.http.security import Rules
+        from fuserec.serving.http.server import few_arenas
         from fuserec.serving.http.server import serve as run
     except ImportError as error:
         raise MissingExtraError(f"{error.name} is not installed; pip install 'fuserec[serve]'") from None
 
+    few_arenas()
     address = _store_of(model, store)
     folder = MediaFolder(media or _place(model) / "media", Limits(megabytes=megabytes, pixels=pixels, seconds=seconds))
     opened = open_store(address)

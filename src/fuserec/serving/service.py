@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -18,10 +19,11 @@ from fuserec.interest import Aspect, InterestProfile, aspects_of, interest_profi
 from fuserec.query import search
 from fuserec.recommenders.recommender import Recommender, Rows
 from fuserec.retrieval import top_k
+from fuserec.serving.kept import FOLDER, kept, pack_aspects, unpack_aspects
 from fuserec.serving.lists import Answer, by_popularity, candidates, ranked, shortened, without_removed
 from fuserec.serving.loaded import Loaded, check_item, followed_by, given_vectors, load, with_items
 from fuserec.serving.media import MediaFolder
-from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem
+from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem, standing
 
 log = logging.getLogger("fuserec.serving")
 USERS_KEPT, LISTS_KEPT = 10_000, 16  # users whose lists are kept, and lists of each
@@ -113,7 +115,7 @@ class Service:
 
     def _history(self, model: Recommender, user: str) -> tuple[Rows, Rows]:
         """User id → rows of the items that events speak for, the oldest first, and of those they speak against."""
-        last = {event.item_id: event.kind in DISLIKED for event in self.store.history(user)}  # the last word counts
+        last = {item: event.kind in DISLIKED for item, event in standing(self.store.history(user)).items()}
         rows = model.catalog_.ids.rows(last)
         against = np.array(list(last.values()), bool)
         return rows[(rows >= 0) & ~against], rows[(rows >= 0) & against]
@@ -150,11 +152,22 @@ class Service:
         return replace(interest_profile(base, items=history, aspects=aspects, n=n), query={"user": user})
 
     def aspects(self, base: Recommender) -> tuple[Aspect, ...]:
-        """The trained model → the groups of its items, made when first asked for, once a model."""
+        """The trained model → the groups of its items, made when first asked for, once a model, and kept in a file."""
         with self._grouping:
-            if self._grouped is None or self._grouped[0] is not base:
-                self._grouped = base, aspects_of(base)
-            return self._grouped[1]
+            if not self.has_aspects(base):
+                loaded = self._loaded
+                if loaded.base is base:
+                    place, make = self.media.root / FOLDER, partial(aspects_of, base)
+                    found = kept(place, "aspects", loaded.manifest, make, pack_aspects, unpack_aspects)
+                else:  # reloaded in between
+                    found = aspects_of(base)
+                self._grouped = base, found
+            return self._grouped[1] if self._grouped else ()
+
+    def has_aspects(self, base: Recommender) -> bool:
+        """Whether the groups of a trained model's items are there, so that nobody has to wait for them."""
+        grouped = self._grouped
+        return grouped is not None and grouped[0] is base
 
     def similar(self, item: str, k: int = 10, *, by: str | None = None) -> Recommendations:
         """Item id → the k most similar other items, by the vectors named `by` or as the model sees it."""

@@ -27,6 +27,7 @@ from fuserec.serving.http.security import Gate, Rules
 from fuserec.serving.http.traffic import Metrics, Traffic
 from fuserec.serving.media import uploaded
 from fuserec.serving.service import Service
+from fuserec.serving.site.views import Site
 from fuserec.serving.stores.store import Event
 
 T = TypeVar("T")
@@ -77,12 +78,15 @@ class Documented(FastAPI):
 def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
     """A service, and rules of who may ask → the application. Its end closes the service's store."""
     gate, metrics = Gate(service.store, rules or Rules()), Metrics()
-    workers, one = CapacityLimiter(WORKERS), CapacityLimiter(1)
+    workers, one, patient = CapacityLimiter(WORKERS), CapacityLimiter(1), CapacityLimiter(2)
+    site = Site(service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tell()
+        site.prepare()
         yield
+        site.close()
         await to_thread.run_sync(service.close)
 
     def tell() -> None:
@@ -111,7 +115,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         lifespan=lifespan,
         responses={status: PROBLEM for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)},
     )
-    app.service, shown = service, pages(service, gate)
+    app.service, shown = service, pages(site, gate)
     add_handlers(app, shown.routes)
     app.add_middleware(hot.Hot, service=service, gate=gate)
     app.add_middleware(Traffic, metrics=metrics, upload_bytes=int(4e6 + 2e6 * service.media.limits.megabytes))
@@ -131,7 +135,9 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         user_id: UserId, n: Annotated[int, Query(ge=1, le=20, description="how many of each kind")] = 3
     ) -> bodies.Interests:
         """What a user likes more than the catalog has of it, by words, look and sound, with the items that say so."""
-        return bodies.Interests(**(await work(service.interests, user_id, n)).to_dict())
+        # The first waits until the groups of items are made: that must not keep threads from those who want lists.
+        found = await to_thread.run_sync(service.interests, user_id, n, limiter=patient)
+        return bodies.Interests(**found.to_dict())
 
     @app.post(
         "/v1/recommendations", dependencies=reading, openapi_extra=open_to_all, response_model=bodies.RecommendedItems
@@ -231,6 +237,7 @@ def make_app(service: Service, rules: Rules | None = None) -> FastAPI:
         """Read the model folder again. What cannot be read leaves the old model serving."""
         await change(service.reload)
         tell()
+        site.prepare()
         return service.about()
 
     @app.get("/healthz")

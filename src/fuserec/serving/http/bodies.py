@@ -18,6 +18,7 @@ Id = Annotated[str, Field(min_length=1, max_length=MOST_ID)]
 K = Annotated[int, Field(ge=1, le=1000, description="how many items")]  # also of a query, where all is text
 Diversity = Annotated[float | None, Field(ge=0.0, lt=1.0, description="how much it counts that items are unlike")]
 Number = BeforeValidator(_number)  # of JSON; the last of the marks of a type, or the document loses the others
+KINDS = "view, like, purchase, ...; dislike and hide speak against it; undo takes back the one before with this item"
 ITEM: Any = {
     "item_id": "item-7",
     "score": 0.031,
@@ -56,7 +57,7 @@ class EventBody(Body):
     time: Annotated[int, Field(ge=0, lt=100_000_000_000), Number] | None = Field(
         None, description="unix seconds; default: now"
     )
-    kind: str = Field("", max_length=64, description="view, like, purchase, ...; dislike and hide speak against it")
+    kind: str = Field("", max_length=64, description=KINDS)
     value: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = Field(
         None, description="a rating or a duration, on your scale"
     )

@@ -22,8 +22,8 @@ from fuserec.serving.http.files import add_files, static_addresses
 from fuserec.serving.http.problems import PROBLEMS
 from fuserec.serving.http.requests import MOST_BYTES, checked_id
 from fuserec.serving.http.security import Gate
+from fuserec.serving.http.signing import add_signing
 from fuserec.serving.media import uploaded
-from fuserec.serving.service import Service
 from fuserec.serving.site.views import Site
 from fuserec.serving.site.words import LANGUAGES, NAMES, preferred, words_of
 
@@ -41,14 +41,19 @@ Text = Annotated[str, Query(max_length=10_000)]
 View = Callable[..., dict[str, Any]]
 
 
-def pages(service: Service, gate: Gate) -> APIRouter:
-    """A service, and who may ask → the routes of its pages, each with a twin in JSON, and of their files."""
+def pages(site: Site, gate: Gate) -> APIRouter:
+    """What pages show, and who may ask → their routes, each with a twin in JSON, and those of their files."""
     router = APIRouter(include_in_schema=False)
-    site, limiter, environment = Site(service), CapacityLimiter(WORKERS), _environment()
-    reading, searching = [Depends(gate.read)], [Depends(gate.search)]
+    service, environment = site.service, _environment()
+    limiter, patient = CapacityLimiter(WORKERS), CapacityLimiter(WORKERS)
+    reading, searching = [Depends(gate.page)], [Depends(gate.page_search)]
 
     async def work(done: Callable[..., T], *arguments: Any) -> T:
         return await to_thread.run_sync(partial(done, *arguments), limiter=limiter)
+
+    def shown(request: Request, name: str, data: dict[str, Any], twin: str = "", status: int = 200) -> Response:
+        columns, signed_in = [*service.loaded.model.catalog_.columns], bool(gate.cookie(request))
+        return _rendered(environment, request, name, data, columns, twin, status, signed_in)
 
     async def page(request: Request, name: str, twin: str, view: View, *arguments: Any) -> Response:
         status = 200
@@ -57,10 +62,11 @@ def pages(service: Service, gate: Gate) -> APIRouter:
         except FuserecError as error:
             name, twin, data = "error", "", {"detail": str(error)}
             status = next((status for kind, status, _, _ in PROBLEMS if isinstance(error, kind)), 500)
-        return _rendered(environment, request, name, data, [*service.loaded.model.catalog_.columns], twin, status)
+        return shown(request, name, data, twin, status)
 
     async def twin(view: View, *arguments: Any) -> Response:
-        return JSONResponse(await work(view, *arguments))
+        # Twins wait for what is still being made: in other threads than those of pages.
+        return JSONResponse(await to_thread.run_sync(partial(view, *arguments), limiter=patient))
 
     def add_plain(name: str, address: str, twin_address: str, view: View, shown: View) -> None:
         async def html(request: Request) -> Response:
@@ -73,13 +79,15 @@ def pages(service: Service, gate: Gate) -> APIRouter:
         router.add_api_route(twin_address, json, dependencies=reading)
 
     add_plain("home", "/", "/home.json", site.home, site.home)
-    add_plain("map", "/map", "/map.json", site.map, dict)  # the script asks for the twin
+    add_plain("map", "/map", "/map.json", site.map, site.map_frame)  # the script asks for the twin
     add_plain("report", "/report", "/report.json", site.report, site.report)
     add_plain("add", "/add", "/add.json", site.form, site.form)
 
     @router.get("/items/{item_id:path}", dependencies=reading)
     async def item(request: Request, item_id: str) -> Response:
-        return await page(request, "item", f"/items.json/{quote(item_id, safe='')}", site.item, item_id)
+        return await page(
+            request, "item", f"/items.json/{quote(item_id, safe='')}", partial(site.item, wait=False), item_id
+        )
 
     @router.get("/items.json/{item_id:path}", dependencies=reading)
     async def item_json(item_id: str) -> Response:
@@ -92,7 +100,7 @@ def pages(service: Service, gate: Gate) -> APIRouter:
     @router.get("/users/{user_id:path}", dependencies=reading)
     async def user(request: Request, user_id: str, diversity: Diversity = 0.0) -> Response:
         there = f"/users.json/{quote(user_id, safe='')}?diversity={diversity:g}"
-        return await page(request, "user", there, site.user, checked_id(user_id), 12, diversity)
+        return await page(request, "user", there, partial(site.user, wait=False), checked_id(user_id), 12, diversity)
 
     @router.get("/users.json/{user_id:path}", dependencies=reading)
     async def user_json(user_id: str, k: K = 12, diversity: Diversity = 0.0) -> Response:
@@ -119,6 +127,7 @@ def pages(service: Service, gate: Gate) -> APIRouter:
             return await twin(partial(_searched, site, dict(form)))
 
     add_files(router, service, reading, work)
+    add_signing(router, gate, shown)
     return router
 
 
@@ -152,6 +161,7 @@ def _rendered(
     columns: list[str],
     twin: str,
     status: int,
+    signed_in: bool,
 ) -> Response:
     language = _language(request)
     words = WORDS_OF[language]
@@ -165,11 +175,13 @@ def _rendered(
         script_words={key: text for key, text in words.items() if key.startswith("js.")},
         switch=lambda other: f"{quote(request.url.path)}?{request.url.include_query_params(lang=other).query}",
         twin=twin,
+        signed_in=signed_in,
         colors=lambda reason: series.get(reason, "other"),
     )
     headers = {"content-security-policy": POLICY, "vary": "Accept-Language, Cookie", "content-language": language}
+    headers["referrer-policy"] = "same-origin"  # without a referrer, browsers do not tell the origin of a form either
     response = HTMLResponse(body, status, headers)
-    if request.query_params.get("lang") in LANGUAGES:  # how somebody likes to read; keys are never in a cookie
+    if request.query_params.get("lang") in LANGUAGES:  # how somebody likes to read
         response.set_cookie("lang", language, max_age=31_536_000, httponly=True, samesite="strict")
     return response
 

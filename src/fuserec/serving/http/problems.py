@@ -40,6 +40,7 @@ TITLES = {
     403: "The API key does not allow that",
     404: "There is nothing here",
     405: "This method is not for this address",
+    408: "The request did not come in time",
     413: "The request is too large",
     415: "The body is of a type that is not understood",
     429: "Too many requests",

@@ -107,7 +107,7 @@ async def _form(request: Request) -> tuple[dict[str, str], dict[str, Upload]]:
 def _object(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets within brackets
         raise _fault("vectors", "expected a JSON object of name → numbers") from None
 
 

@@ -1,5 +1,6 @@
 """What every request goes through: an id, a limit on its size, headers, a line in the log, a count."""
 
+import asyncio
 import json
 import logging
 import re
@@ -25,6 +26,8 @@ HEADERS = [
     (b"cache-control", b"no-store"),
 ]
 JSON_BYTES = 2_000_000  # of a body without files
+BODY_SECONDS = 60.0  # that a body may take to arrive
+CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
 
 
 class Metrics:
@@ -109,16 +112,23 @@ class Traffic:
         length = given.get(b"content-length", b"0")
         detail = f"the body has more than {most:,} bytes"
         if not length.isdigit() or int(length) > most:
-            await problem(413, "too-large", detail)(scope, receive, send)
+            await problem(413, "too-large", detail, headers=CLOSE)(scope, receive, send)
             return
-        n_bytes = 0
+        n_bytes, whole, until = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def received() -> Message:
-            nonlocal n_bytes
-            message = await receive()
+            nonlocal n_bytes, whole
+            if whole:  # nothing can come but the end of the connection
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"the body was not there after {BODY_SECONDS:g} s", CLOSE) from None
+            whole = not message.get("more_body", False)
             n_bytes += len(message.get("body", b""))
             if n_bytes > most:
-                raise HTTPException(413, detail)
+                raise HTTPException(413, detail, CLOSE)
             return message
 
         await self.app(scope, received, send)

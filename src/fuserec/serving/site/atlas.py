@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from fuserec.data.ids import Ids
 from fuserec.data.interactions import Interactions
 from fuserec.interest import telling
 from fuserec.recommenders.recommender import Recommender
+from fuserec.serving.kept import Arrays, Packed
 
 MOST_TSNE = 2_000  # items; with more, t-SNE takes minutes on one core, and principal components have to do
 PRINCIPAL = 50  # components that t-SNE looks at (van der Maaten and Hinton 2008, section 4.2)
@@ -78,6 +80,18 @@ def atlas_of(model: Recommender, seed: int = 0) -> Atlas:
     dataset = Dataset("items", model.catalog_, Ids([], "user"), Interactions(nobody, nobody), {by: vectors})
     found = cluster(dataset, by, n_clusters=n_clusters, seed=seed, words=telling)
     return Atlas(by, method, positions, found.labels, found.names, found.typical)
+
+
+def pack(atlas: Atlas) -> Packed:
+    """An atlas → arrays and JSON, to be kept."""
+    told = {"by": atlas.by, "method": atlas.method, "names": atlas.names, "typical": atlas.typical}
+    return {"positions": atlas.positions, "labels": atlas.labels}, told
+
+
+def unpack(arrays: Arrays, told: Any) -> Atlas:
+    """The same the other way."""
+    names, typical = tuple(told["names"]), tuple(map(tuple, told["typical"]))
+    return Atlas(told["by"], told["method"], arrays["positions"], arrays["labels"], names, typical)
 
 
 def _chosen(known: Mapping[str, Embeddings]) -> tuple[str, Embeddings | None]:

@@ -1,11 +1,11 @@
 """Views: the service → what each page shows, as plain dicts; the `.json` twin of a page is exactly that."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +14,16 @@ from fuserec.data.recommendations import Recommendations
 from fuserec.errors import ArtifactError, UnknownIdError
 from fuserec.pages.evaluation import EVALUATION
 from fuserec.recommenders.recommender import Recommender
+from fuserec.serving.kept import FOLDER, kept
 from fuserec.serving.loaded import Loaded
+from fuserec.serving.preparing import Background, warm_up
 from fuserec.serving.service import Service
-from fuserec.serving.site.atlas import Atlas, atlas_of
+from fuserec.serving.site.atlas import Atlas, atlas_of, pack, unpack
+from fuserec.serving.site.cards import Card, card_of, cell_of, picture_of, reasons_of
+from fuserec.serving.stores.store import standing
 
-T = TypeVar("T")
-Card = dict[str, Any]  # item_id, title, picture (an address or None), and what the page says of it
 N_SIMILAR, N_POPULAR, N_USERS, N_LIKED_BY, N_HISTORY, N_TYPICAL = 6, 12, 12, 24, 24, 5
-N_REASONS = 4  # told of a recommended item; the rest is `other`
+MOST_PREPARED = 20_000  # items of a catalog whose groups and places are made before anybody asks
 
 
 class Site:
@@ -29,18 +31,37 @@ class Site:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._making, self._made, self._base = Lock(), dict[str, Any](), service.loaded.base
+        self._making = Lock()
+        self._atlas: tuple[Recommender, Atlas] | None = None
+        self._warming, self._background = Background(), Background(nice=10)
 
-    def _once(self, name: str, make: Callable[[Recommender], T]) -> T:
-        """What is made of the trained model once, and again after a reload."""
+    def prepare(self, *, asked: bool = False) -> None:
+        """Do in the background what the first requests would wait for; of a large catalog only once it is asked for."""
+        if not asked:
+            self._warming.do(lambda: warm_up(self.service.loaded.base))
+        if asked or self.service.loaded.base.catalog_.n_items <= MOST_PREPARED:
+            self._background.do(lambda: self.service.aspects(self.service.loaded.base), self.atlas)
+
+    def close(self) -> None:
+        """Prepare nothing any more."""
+        self._warming.close()
+        self._background.close()
+
+    def atlas(self) -> Atlas:
+        """Where the items of the trained model lie: made when first asked for, once a model, and kept in a file."""
         with self._making:
-            base = self.service.loaded.base
-            if base is not self._base:
-                self._base, self._made = base, {}
-            if name not in self._made:
-                self._made[name] = make(base)
-            made: T = self._made[name]
-            return made
+            loaded = self.service.loaded
+            if self._atlas is None or self._atlas[0] is not loaded.base:
+                place, make = self.service.media.root / FOLDER, partial(atlas_of, loaded.base)
+                self._atlas = loaded.base, kept(place, "atlas", loaded.manifest, make, pack, unpack)
+            return self._atlas[1]
+
+    def _grouped(self, wait: bool) -> bool:
+        """Whether the groups of items are there or are waited for; else they are made in the background."""
+        if wait or self.service.has_aspects(self.service.loaded.base):
+            return True
+        self.prepare(asked=True)
+        return False
 
     def home(self) -> dict[str, Any]:
         """The catalog at a glance, the model, what it was measured to be worth, and where to begin."""
@@ -67,18 +88,21 @@ class Site:
             "columns": [*columns, *given],
             "model": {key: about[key] for key in ("name", "options", "made_with", "folds_events", "takes_items")},
             "quality": self._quality(),
-            "popular": [_card(model, int(row)) for row in popular if loaded.allowed[row]],
+            "popular": [card_of(model, int(row)) for row in popular if loaded.allowed[row]],
             "users": [loaded.base.users_[int(row)] for row in eager],
         }
 
-    def item(self, item: str) -> dict[str, Any]:
-        """An item, what is similar to it by each of its columns, its groups, and who chose it."""
+    def item(self, item: str, *, wait: bool = True) -> dict[str, Any]:
+        """An item, what is similar to it by each of its columns, its groups, and who chose it.
+
+        Groups are None where they are still being made and nobody wants to wait.
+        """
         loaded = self.service.loaded
         model, base = loaded.model, loaded.base
         row = model.catalog_.ids.row(item)
         if not loaded.allowed[row]:
             raise UnknownIdError(f"item {item!r} was removed")
-        columns = [_cell(model, column.name, row) for column in model.catalog_.columns.values()]
+        columns = [cell_of(model, column.name, row) for column in model.catalog_.columns.values()]
         shown = [name for name, e in model.embeddings_.items() if e.present[row] and name in model.catalog_.columns]
         shown += [name for name, e in model.embeddings_.items() if e.present[row] and e.parts]
         similar = [{"by": "", "items": self._cards(self.service.similar(item, N_SIMILAR))}]
@@ -88,17 +112,20 @@ class Site:
         known = row < base.catalog_.n_items
         liked_by = np.searchsorted(base.seen_.indptr, np.flatnonzero(base.seen_.indices == row), side="right") - 1
         return {
-            **_card(model, row),
+            **card_of(model, row),
             "columns": [cell for cell in columns if cell],
             "added_online": not known,
             "similar": [one for one in similar if one["items"]],
-            "groups": self._groups(row) if known else [],
+            "groups": [] if not known else self._groups(row) if self._grouped(wait) else None,
             "n_liked_by": len(liked_by),
             "liked_by": [base.users_[int(user)] for user in liked_by[:N_LIKED_BY]],
         }
 
-    def user(self, user: str, k: int = 12, diversity: float = 0.0) -> dict[str, Any]:
-        """A user: what he did, what he likes, and what is recommended, with what each modality contributed."""
+    def user(self, user: str, k: int = 12, diversity: float = 0.0, *, wait: bool = True) -> dict[str, Any]:
+        """A user: what he did, what he likes, and what is recommended, with what each modality contributed.
+
+        Interests are None where the groups of items are still being made and nobody wants to wait.
+        """
         loaded = self.service.loaded
         answer = self.service.recommend(user, k, explain=True, diversity=diversity or None)
         history = self._history(loaded, user)
@@ -107,12 +134,12 @@ class Site:
             "known": user in loaded.model.users_ or bool(history),
             "n_history": len(history),
             "history": history[:N_HISTORY],
-            "interests": self._interests(user),
+            "interests": self._interests(user) if self._grouped(wait) else None,
             "basis": answer.basis,
             "folds_events": loaded.folds_events,
             "diversity": diversity,
             "recommended": [
-                {**card, "why": _reasons(item.why)}
+                {**card, "why": reasons_of(item.why)}
                 for card, item in zip(self._cards(answer.items), answer.items, strict=True)
             ],
         }
@@ -125,11 +152,16 @@ class Site:
         found = self.service.search(query, k, by=by)
         whole = {"query": dict(found.query), "columns": columns}
         cards = zip(self._cards(found), found, strict=True)
-        return {**whole, "items": [{**card, "why": _reasons(item.why)} for card, item in cards]}
+        return {**whole, "items": [{**card, "why": reasons_of(item.why)} for card, item in cards]}
+
+    def map_frame(self) -> dict[str, Any]:
+        """The page around the map, and whether its places are there; a script asks for them."""
+        made = self._atlas is not None and self._atlas[0] is self.service.loaded.base
+        return {"made": made}
 
     def map(self) -> dict[str, Any]:
         """All items in two dimensions, as parallel lists, and the clusters that color them."""
-        atlas = self._once("atlas", atlas_of)
+        atlas = self.atlas()
         loaded = self.service.loaded
         model = loaded.model
         if len(atlas.labels) != loaded.base.catalog_.n_items:  # reloaded in between
@@ -143,7 +175,7 @@ class Site:
             "clusters": self._clusters(atlas, loaded, rows),
             "item_ids": [model.catalog_.ids[row] for row in rows],
             "titles": [model.catalog_.title(int(row)) for row in rows],
-            "pictures": [_picture(model, int(row)) for row in rows],
+            "pictures": [picture_of(model, int(row)) for row in rows],
             "x": np.round(atlas.positions[rows, 0].astype(float), 4).tolist(),
             "y": np.round(atlas.positions[rows, 1].astype(float), 4).tolist(),
             "cluster": atlas.labels[rows].tolist(),
@@ -170,7 +202,7 @@ class Site:
 
     def _cards(self, found: Recommendations) -> list[Card]:
         model = self.service.loaded.model
-        return [_card(model, model.catalog_.ids.row(item.item_id)) for item in found]
+        return [card_of(model, model.catalog_.ids.row(item.item_id)) for item in found]
 
     def _groups(self, row: int) -> list[dict[str, Any]]:
         """The groups of its columns that an item of the trained model is in; words with the items that share them."""
@@ -179,25 +211,32 @@ class Site:
         for aspect in self.service.aspects(base):
             for group in aspect.members.tocsc()[:, [row]].indices.tolist():
                 told = {"kind": aspect.kind, "column": aspect.column, "name": aspect.names[group]}
-                typical = [_card(base, other) for other in aspect.typical[group][:N_TYPICAL]]
+                typical = [card_of(base, other) for other in aspect.typical[group][:N_TYPICAL]]
                 found.append({**told, "n_items": aspect.members[[group]].nnz, "typical": typical})
         return found
 
     def _history(self, loaded: Loaded, user: str) -> list[Card]:
-        """What a user did, the latest first, each item once; `kind` and `time` (unix seconds UTC) where known."""
+        """What a user did, the latest first, each item once; `kind` and `time` (unix seconds UTC) where known.
+
+        online: whether an event says so, which can be taken back.
+        """
         model = loaded.model
         did: dict[int, dict[str, Any]] = {}
         place = int(loaded.base.users_.rows([user])[0])
         if place >= 0:
             rows, times = loaded.base.history.of_user(place)
             for position, row in enumerate(rows.tolist()):
-                did[row] = {"kind": "", "time": int(times[position]) if len(times) else None}
-        for event in self.service.store.history(user):
+                did[row] = {"kind": "", "time": int(times[position]) if len(times) else None, "online": False}
+        events = self.service.store.history(user)
+        stand = {event.event_id for event in standing(events).values()}
+        for event in events:
+            if event.event_id not in stand:
+                continue
             row = int(model.catalog_.ids.rows([event.item_id])[0])
             if row >= 0:
                 did.pop(row, None)  # done again: it comes last
-                did[row] = {"kind": event.kind, "time": event.time}
-        return [{**_card(model, row), **told} for row, told in reversed(did.items())]
+                did[row] = {"kind": event.kind, "time": event.time, "online": True}
+        return [{**card_of(model, row), **told} for row, told in reversed(did.items())]
 
     def _interests(self, user: str) -> list[dict[str, Any]]:
         """What stands out in what a user did, with cards of the items that say so and of those that are typical."""
@@ -205,7 +244,7 @@ class Site:
 
         def cards(items: tuple[str, ...]) -> list[Card]:
             rows = base.catalog_.ids.rows(items)  # -1 for an item that a reload in between left out
-            return [_card(base, int(row)) for row in rows if row >= 0]
+            return [card_of(base, int(row)) for row in rows if row >= 0]
 
         return [
             {**vars(one), "because": cards(one.because), "typical": cards(one.typical)}
@@ -216,7 +255,7 @@ class Site:
         sizes = np.bincount(atlas.labels[rows][atlas.labels[rows] >= 0], minlength=len(atlas.names))
         typical = [[row for row in group if loaded.allowed[row]] for group in atlas.typical]
         return [
-            {"name": name, "n_items": int(size), "typical": [_card(loaded.model, row) for row in group]}
+            {"name": name, "n_items": int(size), "typical": [card_of(loaded.model, row) for row in group]}
             for name, size, group in zip(atlas.names, sizes, typical, strict=True)
         ]
 
@@ -274,38 +313,3 @@ def media_path(service: Service, column: str, item: str) -> Path:
     if not any(found.is_relative_to(root) for root in roots) or not found.is_file():
         raise UnknownIdError(f"the file of item {item!r} in column {column!r} is not in the media folder")
     return found
-
-
-def _card(model: Recommender, row: int) -> Card:
-    return {"item_id": model.catalog_.ids[row], "title": model.catalog_.title(row), "picture": _picture(model, row)}
-
-
-def _picture(model: Recommender, row: int) -> str | None:
-    """The address of an item's first picture, made small."""
-    for column in model.catalog_.columns.values():
-        if column.modality == "image" and column.values[row]:
-            return _file("thumbs", column.name, model.catalog_.ids[row])
-    return None
-
-
-def _file(kind: str, column: str, item: str) -> str:
-    return f"/{kind}/{quote(item, safe='')}?column={quote(column, safe='')}"
-
-
-def _cell(model: Recommender, name: str, row: int) -> dict[str, Any] | None:
-    """What an item has in a column: a text, or the address of a file."""
-    column = model.catalog_.columns[name]
-    value = column.values[row]
-    if not value:
-        return None
-    if column.modality in MEDIA:
-        return {"name": name, "modality": column.modality, "file": _file("media", name, model.catalog_.ids[row])}
-    return {"name": name, "modality": column.modality, "text": value}
-
-
-def _reasons(why: Mapping[str, float]) -> list[dict[str, Any]]:
-    """What spoke for an item → the largest shares, and what they leave of 1 as `other`."""
-    largest = sorted(why.items(), key=lambda reason: -reason[1])[:N_REASONS]
-    rest = 1.0 - sum(share for _, share in largest)
-    told = [*largest, ("other", rest)] if why and rest >= 0.01 else largest
-    return [{"name": name, "share": share} for name, share in told]

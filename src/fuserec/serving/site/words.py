@@ -24,6 +24,29 @@ WORDS: dict[str, tuple[str, str]] = {
     "key.use": ("Use this key", "使用此密钥"),
     "key.forget": ("Forget it", "清除"),
     "key.close": ("Close", "关闭"),
+    "sign.title": ("Sign in", "登录"),
+    "sign.about": (
+        "Reading needs an API key with the scope read here. It is kept in a cookie until you close the browser or sign "
+        "out; scripts and other sites cannot use it, and nothing is written with it.",
+        "此处的读取需要带 read 权限的 API 密钥。密钥保存在 Cookie 中，直到关闭浏览器或退出登录；"
+        "脚本和其他网站无法使用它，也不会用它写入。",
+    ),
+    "sign.go": ("Sign in", "登录"),
+    "sign.out": ("Sign out", "退出登录"),
+    "sign.wrong": ("This key is not known.", "密钥无效。"),
+    "sign.often": ("Too many attempts; wait a moment.", "尝试次数过多，请稍候。"),
+    "sign.not": (
+        "This key does not open pages: it needs the scope read, and the form has to be sent from this page.",
+        "该密钥不能打开页面：需要 read 权限，且必须从本页提交。",
+    ),
+    "making.groups": (
+        "The groups of items are being computed, once after training; they appear here when they are there.",
+        "正在计算物品分组（每次训练后只需一次），完成后会显示在这里。",
+    ),
+    "making.map": (
+        "The places of the items are being computed, once after training; the map appears when they are there.",
+        "正在计算物品的位置（每次训练后只需一次），完成后地图会显示出来。",
+    ),
     "footer": ("Served by fuserec {version}. The same as JSON:", "由 fuserec {version} 提供。JSON 格式："),
     "error.title": ("That did not work", "未能完成"),
     "error.home": ("Back to the catalog", "返回目录"),
@@ -122,6 +145,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "user.hide": ("Hide", "隐藏"),
     "user.like.what": ("Like {title}", "喜欢 {title}"),
     "user.hide.what": ("Hide {title}", "隐藏 {title}"),
+    "user.undo": ("Undo", "撤销"),
+    "user.undo.what": ("Undo for {title}", "撤销对 {title} 的操作"),
     "user.none": ("Nothing is left to recommend.", "没有可推荐的物品了。"),
     "user.why": ("What spoke for it", "推荐理由"),
     "why.community": ("community", "社区"),
@@ -190,6 +215,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "js.saving": ("Saving…", "正在保存…"),
     "js.liked": ("Liked. The list is new.", "已喜欢，列表已更新。"),
     "js.hidden": ("Hidden. The list is new.", "已隐藏，列表已更新。"),
+    "js.undone": ("Taken back. The list is new.", "已撤销，列表已更新。"),
     "js.failed": ("The server does not answer.", "服务器没有响应。"),
     "js.loading": ("Placing the items…", "正在布局物品…"),
     "js.key.kept": ("The key is kept in this tab.", "密钥已保存在当前标签页。"),

@@ -1,7 +1,7 @@
 """Store: the contract of everything that keeps events, items added online, and API keys."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -10,6 +10,7 @@ from fuserec.data.interactions import MILLISECONDS
 from fuserec.errors import DataError, OptionError, did_you_mean
 
 DISLIKED = frozenset({"dislike", "hide"})  # kinds of events that speak against an item
+UNDO = "undo"  # the kind of an event that takes back the one before it, of the same user and item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,8 @@ class Event:
     """What a user did with an item, once; an event with the same id is the same event.
 
     time: unix seconds UTC
-    kind: `view`, `like`, `purchase`, ... as the owner calls it; those of `DISLIKED` speak against the item
+    kind: `view`, `like`, `purchase`, ... as the owner calls it; those of `DISLIKED` speak against the item, and
+        `UNDO` takes back the event before
     value: a rating or a duration, on the owner's scale
     """
 
@@ -36,6 +38,17 @@ class Event:
             raise DataError(f"event {self.event_id!r}: time is {self.time}; expected unix seconds (divide by 1000?)")
         if self.value is not None and not isfinite(self.value):
             raise DataError(f"event {self.event_id!r}: value is {self.value}; expected a finite number")
+
+
+def standing(events: Iterable[Event]) -> dict[str, Event]:
+    """Events of one user, the oldest first → item id → the last event with it that was not taken back."""
+    stacks: dict[str, list[Event]] = {}
+    for event in events:
+        if event.kind != UNDO:
+            stacks.setdefault(event.item_id, []).append(event)
+        elif stacks.get(event.item_id):
+            stacks[event.item_id].pop()
+    return {item: stack[-1] for item, stack in stacks.items() if stack}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +102,22 @@ class Store(ABC):
     @abstractmethod
     def history(self, user_id: str) -> list[Event]:
         """User id → the events of that user, the oldest first, then as they came."""
+
+    @abstractmethod
+    def put_list(self, user_id: str, name: str, told: str, n_events: int) -> None:
+        """Keep a recommended list, in place of one with the same name.
+
+        name: what was asked for and of which model; told: the list as its owner writes it
+        n_events: of the user's history that it was made from, by which a later event makes it count no more
+        """
+
+    @abstractmethod
+    def kept_list(self, user_id: str, name: str) -> str | None:
+        """User id and name → the list as it was told; None where none is kept or the user has done something since."""
+
+    @abstractmethod
+    def drop_lists(self) -> None:
+        """Forget all lists: there is another model."""
 
     @abstractmethod
     def events(self) -> Iterator[Event]:

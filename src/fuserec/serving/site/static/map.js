@@ -239,6 +239,7 @@ try {
   if (!response.ok) throw new Error(String(response.status));
   data = await response.json();
   document.getElementById("map-method").textContent = `${data.method}, ${data.by}`;
+  document.getElementById("making")?.remove();
   say("");
   legend();
   listen();

@@ -61,6 +61,7 @@ dialog.addEventListener("close", () => {
   if (key() !== before) say(word(key() ? "js.key.kept" : "js.key.gone"));
 });
 document.getElementById("key-open").addEventListener("click", askForKey);
+document.getElementById("sign-out")?.addEventListener("submit", () => keep(""));
 keep(key());
 
 document.getElementById("theme").addEventListener("click", () => {
@@ -70,6 +71,22 @@ document.getElementById("theme").addEventListener("click", () => {
   localStorage.setItem("theme", root.dataset.theme);
   dispatchEvent(new Event("themechange"));
 });
+
+/** Parts that the server is still computing are asked for again until they are there. */
+async function fill() {
+  for (let wait = 700; document.querySelector("[data-making]"); wait = Math.min(1.5 * wait, 10000)) {
+    await new Promise((done) => setTimeout(done, wait));
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!response || !response.ok || response.redirected) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-making]")) {
+      const made = fresh.getElementById(part.id);
+      if (!made) part.remove();
+      else if (!("making" in made.dataset)) part.replaceWith(made);
+    }
+  }
+}
+fill();
 
 const search = document.getElementById("search");
 if (search) {

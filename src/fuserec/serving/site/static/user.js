@@ -17,6 +17,7 @@ async function refresh(ids) {
   try {
     const response = await fetch(address, { headers: { Accept: "text/html" } });
     if (turn !== asked) return; // a later one is under way
+    if (response.redirected) return location.reload(); // the key does not count any more: sign in again
     if (!response.ok) return say(word("js.failed"));
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const id of ids) document.getElementById(id).replaceWith(fresh.getElementById(id));
@@ -34,11 +35,12 @@ slider.addEventListener("input", () => {
 });
 slider.addEventListener("change", () => refresh(["list"]));
 
-section.addEventListener("click", async (event) => {
+document.getElementById("content").addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-kind]");
   if (!button) return;
   const cell = button.closest("[data-item]");
-  const place = [...document.querySelectorAll("#list [data-item]")].indexOf(cell);
+  const within = cell.closest("#list") ? "#list" : "#past";
+  const place = [...document.querySelectorAll(`${within} [data-item]`)].indexOf(cell);
   const kind = button.dataset.kind;
   const body = { event_id: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2), user_id: section.dataset.user, item_id: cell.dataset.item, kind };
   cell.querySelectorAll("button").forEach((one) => (one.disabled = true));
@@ -50,8 +52,8 @@ section.addEventListener("click", async (event) => {
     button.focus();
     return;
   }
-  say(word(kind === "like" ? "js.liked" : "js.hidden"));
+  say(word({ like: "js.liked", hide: "js.hidden", undo: "js.undone" }[kind]));
   await refresh(["list", "basis", "interest", "past"]);
   // Who uses the keyboard goes on where he was.
-  document.querySelectorAll("#list [data-item]")[place]?.querySelector(`[data-kind=${kind}]`)?.focus();
+  document.querySelectorAll(`${within} [data-item]`)[place]?.querySelector(`[data-kind=${kind}]`)?.focus();
 });
