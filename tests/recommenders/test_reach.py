@@ -25,7 +25,9 @@ def best_of(model, user, k, candidates):
     return best_reached(model.reach(user, history, k + len(history)), k, allowed)
 
 
-@pytest.mark.parametrize("name", ["ItemNeighbors", "ContentNeighbors", "BPR", "SoftmaxFactors"])
+@pytest.mark.parametrize(
+    "name", ["ItemNeighbors", "ContentNeighbors", "RandomWalk", "ContentWalk", "BPR", "SoftmaxFactors"]
+)
 def test_what_is_reached_is_what_is_ranked_to_the_bit(name, train):
     model = fitted(name, train)
     candidates = np.arange(train.n_items) % 7 != 3

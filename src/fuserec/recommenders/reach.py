@@ -7,11 +7,11 @@ from scipy.sparse import csr_matrix
 Reached = tuple[NDArray[np.int64], NDArray[np.float32]]  # item rows (m,), rising, and their scores (m,)
 
 
-def summed(weights: csr_matrix, history: NDArray[np.int64], scale: float = 1.0) -> Reached:
+def summed(weights: csr_matrix, history: NDArray[np.int64]) -> Reached:
     """Weights CSR (n_items, n_items) and item rows of a history (h,) → the items whose sum of weights is above 0.
 
-    The sums are those of `history @ weights`, with `scale` where the history has a 1, to the last bit; what SciPy
-    takes longest for, to look whether matrices fit together, is left out.
+    The sums are those of `history @ weights` to the last bit; what SciPy takes longest for, to look whether matrices
+    fit together, is left out.
     """
     rows = np.unique(history)
     spans = list(zip(weights.indptr[rows].tolist(), weights.indptr[rows + 1].tolist(), strict=True))
@@ -20,7 +20,7 @@ def summed(weights: csr_matrix, history: NDArray[np.int64], scale: float = 1.0) 
     columns = np.concatenate([weights.indices[start:end] for start, end in spans])
     values = np.concatenate([weights.data[start:end] for start, end in spans])
     total = np.zeros(weights.shape[1], np.float32)
-    np.add.at(total, columns, np.float32(scale) * values)
+    np.add.at(total, columns, values)
     above = np.flatnonzero(total > 0.0)
     return above, total[above]
 
