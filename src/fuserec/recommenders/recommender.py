@@ -256,8 +256,9 @@ class Recommender(ABC):
         embeddings = self.embeddings_[by]
         if not embeddings.present[row]:
             raise DataError(f"item {self.catalog_.ids[row]!r} has no {by}, so nothing is similar to it by {by}")
-        unit = embeddings.centered_unit(self.popularity_ > 0)
-        return np.where(embeddings.present, unit @ unit[row], -np.inf).astype(np.float32)
+        warm = self.popularity_ > 0
+        cosines = embeddings.cosines_to(embeddings.centered_unit_of(row, warm), warm)
+        return np.where(embeddings.present, cosines, -np.inf).astype(np.float32)
 
     def listed(
         self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]] | None = None
