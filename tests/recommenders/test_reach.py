@@ -60,6 +60,7 @@ def test_models_that_look_at_all_items_say_so(train):
 def many(monkeypatch):
     """6,000 vectors around 60 centers, of very different lengths, as cells; and 50 vectors to multiply them with."""
     monkeypatch.setattr(cells, "LEAST_ITEMS", 5_000)
+    monkeypatch.setattr(cells, "PROBED", 8)  # of 232 cells, where a million items have 3,000
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((60, 16), dtype=np.float32)
     vectors = centers[rng.integers(0, 60, 6_000)] + 0.5 * rng.standard_normal((6_000, 16), dtype=np.float32)

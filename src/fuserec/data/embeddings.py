@@ -124,9 +124,11 @@ class Embeddings:
             none = np.zeros(n_more, bool)
             more = replace(self, vectors=np.zeros((n_more, self.dim), np.float32), present=none, parts={}, filled=none)
         absent = np.zeros(n_more, bool)
+        vectors = np.concatenate([self.vectors, more.vectors])
+        vectors.setflags(write=False)  # so that it is not copied
         return replace(
             self,
-            vectors=np.concatenate([self.vectors, more.vectors]),
+            vectors=vectors,
             present=np.concatenate([self.present, more.present]),
             parts={name: np.concatenate([part, more.parts.get(name, absent)]) for name, part in self.parts.items()},
             filled=np.concatenate([self.filled, more.filled]),
@@ -136,7 +138,12 @@ class Embeddings:
 def _centered_unit(
     vectors: NDArray[np.float32], present: NDArray[np.bool_], center: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    return unit(np.where(present[:, None], vectors - center, 0.0).astype(np.float32))
+    centered = vectors - center
+    centered[~present] = 0.0
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    np.divide(centered, length, out=centered, where=length > 1e-8)  # in place: `unit` would take the memory twice
+    centered[length[:, 0] <= 1e-8] = 0.0
+    return centered
 
 
 def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> None:

@@ -17,7 +17,7 @@ Cells: TypeAlias = Mapping[str, NDArray[Any]]
 Vectors: TypeAlias = NDArray[np.float32]  # (n, d)
 NO_CELLS: Cells = {}
 LEAST_ITEMS = 100_000  # with fewer, to look at all takes less than 10 ms
-PROBED = 12  # one in so many cells is looked into
+PROBED = 16  # one in so many cells is looked into
 BLOCK = 50_000  # vectors that are looked at together
 ROUNDS = 10  # of k-means; more change little
 
