@@ -1,13 +1,17 @@
 """How many recommendations a second one server process answers, how long the slowest take, and a new item's way in.
 
-    python benchmarks/serving.py [N_ITEMS] [SECONDS] [CONNECTIONS]
+    python benchmarks/serving.py [N_ITEMS] [SECONDS] [CONNECTIONS] [--model NAME]
 
 A ContentWalk of synthetic items (see new_item.py) is served on loopback in a child process; an asyncio client in this
 one asks, one request after another on each connection, for a random user of 500 (kept: lists are made once and then
 kept), for a user nobody has asked for (made: each list is computed), and with one event in twenty requests (mixed). The
 client takes a part of the same cores. On a machine that others load too, only the server's CPU time tells something.
+
+--model: another model; of BPR, SoftmaxFactors and LightGCN the factors are not learned but planted (planted_factors.py:
+as many users as items, dim 128), and it is told how many of the 20 best are in the lists that are served.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -21,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from new_item import fitted, shop, take
+from planted_factors import MODELS, planted, recall
 
 from fuserec.artifact import save_model
 from fuserec.serving.keys import add_key
@@ -84,18 +89,25 @@ async def new_items(port, key, titles, vectors):
 
 
 def main():
-    n_items = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
-    connections = int(sys.argv[3]) if len(sys.argv) > 3 else 16
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("n_items", nargs="?", type=int, default=10_000)
+    parser.add_argument("seconds", nargs="?", type=float, default=10.0)
+    parser.add_argument("connections", nargs="?", type=int, default=16)
+    parser.add_argument("--model", default="ContentWalk")
+    parser.add_argument("--artifact", type=Path, help="of planted factors: kept there, and used again")
+    given = parser.parse_args()
+    n_items, seconds, connections = given.n_items, given.seconds, given.connections
     random.seed(0)
-    everything = shop(n_items)
-    known = take(everything, np.arange(n_items - 1))
     with tempfile.TemporaryDirectory() as place, socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
         found.close()
-        model, store = Path(place) / "model", f"sqlite:///{place}/store.sqlite"
-        save_model(fitted("ContentWalk", known), model)
+        model, store, everything = given.artifact or Path(place) / "model", f"sqlite:///{place}/store.sqlite", None
+        if given.model in MODELS:
+            plant(given.model, n_items, model)
+        else:
+            everything = shop(n_items)
+            save_model(fitted(given.model, take(everything, np.arange(n_items - 1))), model)
         opened = open_store(store)
         key, _ = add_key(opened, ["read", "write"])
         opened.close()
@@ -111,12 +123,32 @@ def main():
                 time.sleep(0.05)
             print(f"{n_items:,} items, {connections} connections, {seconds:g} s each; load {os.getloadavg()[0]:.1f}")
             print(f"cold start: {time.perf_counter() - started:.1f} s")
-            measure(server.pid, port, seconds, connections, key, everything, n_items)
-            memory = Path(f"/proc/{server.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
-            print(f"largest memory of the server: {int(memory) / 1024:.0f} MiB")
+            print(f"the server's memory: {memory(server.pid)}")
+            measure(server.pid, port, seconds, connections, key, n_items)
+            once(port)
+            if everything:
+                add_items(server.pid, port, key, everything, n_items)
+            print(f"the server's memory: {memory(server.pid)}")
         finally:
             server.terminate()
             server.wait(60)
+
+
+def plant(name, n_items, folder):
+    """Save a model of planted factors there, where none is, and tell how many of the best items its servers find."""
+    if (folder / "manifest.json").exists():
+        return
+    model = planted(name, n_items, n_items)
+    users = np.random.default_rng(1).permutation(n_items)[:200]
+    print(f"{name}: recall@20 of lists made by cells, against all products, 200 users: {recall(model, users):.3f}")
+    save_model(model, folder)
+
+
+def memory(pid):
+    """A process → the largest memory so far and that of now; of this, what is not files that are mapped."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    peak, now, own = (int(told.partition(f"{name}:")[2].split()[0]) / 1024 for name in ("VmHWM", "VmRSS", "RssAnon"))
+    return f"largest {peak:,.0f} MiB, now {now:,.0f} MiB, of it {own:,.0f} MiB its own"
 
 
 def cpu_seconds(pid):
@@ -124,7 +156,7 @@ def cpu_seconds(pid):
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(pid, port, seconds, connections, key, everything, n_items):
+def measure(pid, port, seconds, connections, key, n_items):
     count = iter(range(10**9))
 
     def kept():
@@ -156,6 +188,33 @@ def measure(pid, port, seconds, connections, key, everything, n_items):
         cpu = 1e3 * (cpu_seconds(pid) - before) / n_asked
         rate = f"{len(times) / seconds:,.0f}"
         print(f"| {name} | {rate} | {p50:.1f} | {p99:.1f} | {cpu:.2f} | {own:.2f} | {failed} |", flush=True)
+
+
+def once(port):
+    """Ask for what is not asked for often, twice each, and tell the seconds."""
+    asked = {
+        "home page": "/home.json",
+        "a user's page": "/users.json/7",
+        "similar items": "/v1/items/7/similar",
+        "a list with reasons": "/v1/users/11/recommendations?explain=true",
+        "a diverse list": "/v1/users/11/recommendations?diversity=.3",
+    }
+
+    async def times(path):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        seconds = []
+        for _ in range(2):
+            started = time.perf_counter()
+            status, _ = await ask(reader, writer, "GET", path)
+            seconds.append(f"{time.perf_counter() - started:.2f}")
+        writer.close()
+        return " and ".join(seconds) + " s" + ("" if status == 200 else f" (status {status})")
+
+    for name, path in asked.items():
+        print(f"{name}: {asyncio.run(times(path))}", flush=True)
+
+
+def add_items(pid, port, key, everything, n_items):
     before = cpu_seconds(pid)
     titles = [f"{everything.catalog.title(n_items - 1)} {place}" for place in range(5)]
     vectors = {name: everything.embeddings[name].vectors[-1].tolist() for name in ("photo", "sound")}

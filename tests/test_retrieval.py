@@ -55,6 +55,13 @@ def test_sparse_top_k():
     np.testing.assert_array_equal(sparse_top_k(matrix, 2).toarray(), expected)
 
 
+def test_sparse_top_k_of_many_rows_is_that_of_each(monkeypatch):
+    matrix = csr_matrix(np.random.default_rng(0).integers(0, 5, (50, 12)).astype(np.float32))
+    whole = sparse_top_k(matrix, 3).toarray()
+    monkeypatch.setattr(retrieval, "ROWS_SORTED", 7)
+    np.testing.assert_array_equal(sparse_top_k(matrix, 3).toarray(), whole)
+
+
 def test_sparse_top_k_of_all_floats_is_a_stable_sort():
     rng = np.random.default_rng(0)
     values = np.array([-np.inf, -3e30, -1.0, -1e-40, 1e-40, 0.5, 1.0, 1.0000001, 3e30, np.inf], np.float32)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from fuserec import __version__
 from fuserec.atomic import new_folder
@@ -77,7 +77,7 @@ def load_model(folder: Path | str) -> Recommender:
         if not path.is_file() or _sha256(path) != expected:
             raise ArtifactError(f"{path} is missing or was changed since it was written; train the model again")
     try:
-        arrays = load_file(folder / "arrays.safetensors")
+        arrays = _arrays(folder / "arrays.safetensors")
         model = unpack(manifest["model"], arrays)
         if not isinstance(model, Recommender):
             raise TypeError(f"it holds {type(model).__name__}, not a recommender")
@@ -89,6 +89,8 @@ def load_model(folder: Path | str) -> Recommender:
         media = (folder / PurePosixPath(manifest["media"])).resolve() if "media" in manifest else None
         model.catalog_ = Catalog(Ids(items["item_id"]), columns, media)
         model.users_ = Ids(users["user_id"], "user")
+        for name in manifest["vectors"]:
+            arrays[f"vectors/{name}"].setflags(write=False)  # nobody else has them, so they need not be copied
         model.embeddings_ = {
             name: Embeddings(
                 arrays.pop(f"vectors/{name}"),
@@ -102,6 +104,20 @@ def load_model(folder: Path | str) -> Recommender:
     except (KeyError, TypeError, SafetensorError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder} is damaged ({error}); train the model again") from error
     return model
+
+
+def _arrays(path: Path) -> Arrays:
+    """A safetensors file → its arrays, which may be written to; each file page is let go of once it was copied.
+
+    A file that is open maps all that was read of it: of a million items, a second time as much memory as the arrays.
+    """
+    with safe_open(path, "numpy") as file:
+        names = list(file.keys())
+    arrays = {}
+    for name in names:
+        with safe_open(path, "numpy") as file:
+            arrays[name] = file.get_tensor(name)
+    return arrays
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

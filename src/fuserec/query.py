@@ -97,8 +97,7 @@ def _cosine(model: Recommender, name: str, asked: Embeddings, asked_by: str) -> 
     """The items' vectors `name` and the query's vector from the column `asked_by`, each less its column's mean."""
     warm = model.popularity_ > 0
     query = unit(asked.vectors - model.embeddings_[asked_by].center(warm))[0]
-    cosine: Scores = model.embeddings_[name].centered_unit(warm) @ query
-    return cosine
+    return model.embeddings_[name].cosines_to(query, warm)
 
 
 def _across(model: Recommender, name: str, asked: Mapping[str, Embeddings]) -> Scores | None:

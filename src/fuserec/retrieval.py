@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
 MOST_EXACT = 20_000  # items whose neighbours are looked for among all
 PROBES = 32  # cells looked into, of 3 sqrt(n)
+ROWS_SORTED = 20_000  # of a sparse matrix, whose entries are sorted at a time
 PER_CELL = 40  # points by which its center is found; with fewer faiss warns
 
 
@@ -96,6 +97,14 @@ def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
     """CSR (n, m) → the same with only the k largest entries of each row, compared as float32; ties break by column."""
     matrix = matrix.tocsr()
     matrix.sort_indices()
+    n = matrix.shape[0]
+    if n > ROWS_SORTED:  # at once, all would take several times the memory of the matrix
+        parts = [_sorted_top_k(matrix[start : start + ROWS_SORTED], k) for start in range(0, n, ROWS_SORTED)]
+        return vstack(parts, "csr")
+    return _sorted_top_k(matrix, k)
+
+
+def _sorted_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     # One integer a cell, the row above and the value below: sorted ten times as fast as by two keys.
     bits = matrix.data.astype(np.float32).view(np.int32)

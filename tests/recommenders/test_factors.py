@@ -5,7 +5,8 @@ from tests.planted import checkerboard
 
 from fuserec import make, split_random
 from fuserec.evaluation import rank_and_measure
-from fuserec.recommenders.factors import LEAST_TEMPERATURE, Negatives, _log_sum_exp
+from fuserec.recommenders.factors import LEAST_TEMPERATURE, Negatives
+from fuserec.recommenders.softmax import log_sum_exp
 
 QUICK = {"negatives": 64, "epochs": 25, "learning_rate": 0.02}
 
@@ -33,8 +34,8 @@ def test_the_fast_log_sum_exp_is_the_plain_one_with_its_gradients():
     weights = torch.rand(7, generator=generator, dtype=torch.float64) + 0.1
     users.requires_grad, negatives.requires_grad = True, True
     plain = (users @ negatives.T + weights.log()).logsumexp(1)
-    torch.testing.assert_close(_log_sum_exp()(users, negatives, weights), plain)
-    torch.autograd.gradcheck(lambda u, n: _log_sum_exp()(u, n, weights), (users, negatives))
+    torch.testing.assert_close(log_sum_exp()(users, negatives, weights), plain)
+    torch.autograd.gradcheck(lambda u, n: log_sum_exp()(u, n, weights), (users, negatives))
 
 
 def test_at_the_least_temperature_it_is_still_exact():
@@ -49,7 +50,7 @@ def test_at_the_least_temperature_it_is_still_exact():
             u, n = (table.to(dtype, copy=True).requires_grad_() for table in (users, negatives))
             scaled = u / temperature
             if dtype == torch.float32:
-                value = _log_sum_exp()(scaled, n, torch.ones(len(n)))
+                value = log_sum_exp()(scaled, n, torch.ones(len(n)))
             else:
                 value = (scaled @ n.T).logsumexp(1)
             value.sum().backward()

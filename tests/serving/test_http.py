@@ -9,13 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
+from tests.planted import checkerboard
 
+from fuserec import make, save_model
 from fuserec.errors import StoreError
+from fuserec.fusion.fuser import fuse
 from fuserec.serving.http import security
 from fuserec.serving.http.app import make_app
 from fuserec.serving.http.security import Rules
 from fuserec.serving.http.traffic import JsonLines
 from fuserec.serving.keys import add_key, revoke_key
+from fuserec.serving.media import MediaFolder
+from fuserec.serving.service import Service
+from fuserec.serving.stores.store import open_store
 
 JSON = "application/json"
 LOOSE = {"rate": "100000/second", "heavy_rate": "100000/second"}
@@ -95,6 +101,67 @@ def test_a_kept_list_is_the_same_answer_under_the_same_checks(service):
         metrics = client.get("/metrics", headers={"Authorization": f"Bearer {add_key(service.store, ['read'])[0]}"})
         route = 'method="GET",route="/v1/users/{user_id}/recommendations"'
         assert f'{route},status="200"}} 3.0' in metrics.text and f'{route},status="401"}} 2.0' in metrics.text
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """A service of a model that reaches its best items without looking at all, and a client of it."""
+    model = make("recommender", "ContentNeighbors").fit(fuse(checkerboard()))
+    save_model(model, tmp_path / "model")
+    store = open_store(f"sqlite:///{tmp_path}/store.sqlite")
+    service = Service(tmp_path / "model", store, MediaFolder(tmp_path / "media"))
+    with TestClient(make_app(service, Rules(**LOOSE)), raise_server_exceptions=False) as client:
+        client.headers["Authorization"] = f"Bearer {add_key(store, ['read', 'write'])[0]}"
+        yield service, client
+
+
+def test_lists_quickly_made_for_many_at_a_time_are_those_made_one_by_one(quick, monkeypatch):
+    service, client = quick
+    monkeypatch.setattr(service, "_recommend", slowly := Slowly(service._recommend))
+    paths = [f"/v1/users/u{user}/recommendations?k=3" for user in range(24)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(client.get, paths))
+    assert slowly.most == 1 and all(answer.status_code == 200 for answer in answers)
+    service.reload()
+    monkeypatch.setattr(type(service.loaded.model), "reach", lambda self, user, history, k: None)
+    for path, answer in zip(paths, answers, strict=True):
+        assert client.get(path).content == answer.content, path  # by the framework, from the scores of all items
+
+
+class Slowly:
+    """Calls something slowly; most: how many calls there were at a time."""
+
+    def __init__(self, done):
+        self.done, self.now, self.most = done, 0, 0
+
+    def __call__(self, *arguments):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.002)
+        made = self.done(*arguments)
+        self.now -= 1
+        return made
+
+
+def test_an_event_acknowledged_is_seen_by_the_next_quick_list_and_errors_are_for_those_who_asked(quick, monkeypatch):
+    service, client = quick
+    path = "/v1/users/u2/recommendations"
+    for _ in range(4):
+        first = client.get(path).json()["items"][0]["item_id"]
+        assert client.post("/v1/interactions", json={"user_id": "u2", "item_id": first}).status_code == 200
+        assert first not in [item["item_id"] for item in client.get(path).json()["items"]]
+    whole = service.store.history
+
+    def down(user):
+        if user == "u4":
+            raise StoreError("the store is down")
+        return whole(user)
+
+    monkeypatch.setattr(service.store, "history", down)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(client.get, [f"/v1/users/u{user}/recommendations?k=2" for user in range(8)]))
+    assert is_problem(answers.pop(4), 503, "store", "down") and all(one.status_code == 200 for one in answers)
+    assert client.get(f"/v1/users/{'x' * 2_000}/recommendations").status_code == 422
 
 
 def test_interests_have_the_documented_fields(client, service):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -69,13 +70,17 @@ class Catalog:
 
     def title(self, row: int) -> str:
         """What to call the item of a row: its title or name, else its first short text, else its id."""
-        texts = [column for column in self.columns.values() if column.modality == "text"]
-        named = [column for column in texts if column.name.lower() in ("title", "name", "标题", "名称")]
-        for column in named or texts:
-            value = column.values[row]
+        for values in self._titles:
+            value = values[row]
             if value:
                 return value if len(value) <= 80 else value[:79] + "…"
         return self.ids[row]
+
+    @cached_property
+    def _titles(self) -> list[Sequence[str | None]]:
+        texts = [column for column in self.columns.values() if column.modality == "text"]
+        named = [column for column in texts if column.name.lower() in ("title", "name", "标题", "名称")]
+        return [column.values for column in named or texts]
 
     def path(self, column: str, row: int) -> Path | None:
         """The media file of an item, or None where it is missing."""

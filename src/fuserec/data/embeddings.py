@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fuserec.data.catalog import MODALITIES
 from fuserec.errors import DataError, OptionError, did_you_mean
 
+BLOCK = 16_384  # vectors that are looked at together
 SHARED = "shared-"  # what the names of vectors in the shared space begin with; the column's name follows
 
 
@@ -29,9 +30,12 @@ class Embeddings:
     modality: str = "vector"
     parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     filled: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))  # empty: none
+    _center: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        vectors = np.array(self.vectors, dtype=np.float32, order="C")
+        vectors = self.vectors
+        if vectors.dtype != np.float32 or not vectors.flags.c_contiguous or vectors.flags.writeable:
+            vectors = np.array(vectors, dtype=np.float32, order="C")  # nobody else may change it
         present = np.array(self.present, dtype=bool)
         if vectors.ndim != 2 or present.shape != (len(vectors),):
             raise DataError(
@@ -43,7 +47,9 @@ class Embeddings:
         filled = np.array(self.filled, dtype=bool) if len(self.filled) else np.zeros(len(vectors), dtype=bool)
         if filled.shape != present.shape or (filled & ~present).any():
             raise DataError("embeddings: filled must be of shape (n_items,), and filled vectors are present")
-        vectors[~present] = 0.0
+        if vectors[~present].any():
+            vectors = vectors if vectors.flags.writeable else vectors.copy()
+            vectors[~present] = 0.0
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any():
             raise DataError(f"embeddings: row {int(bad.argmax())} of {self.made_by} is not finite")
@@ -70,18 +76,47 @@ class Embeddings:
 
     def center(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """The mean of the items' own vectors over `fit_on` (bool (n_items,), default: all), float32 (dim,)."""
-        rows = self.own if fit_on is None else self.own & fit_on
-        chosen = self.vectors[rows if rows.any() else self.own]
-        mean: NDArray[np.float32] = chosen.mean(axis=0) if len(chosen) else np.zeros(self.dim, np.float32)
-        return mean
+        key = b"" if fit_on is None else np.packbits(fit_on).tobytes()
+        found = self._center.get(key)
+        if found is None:
+            rows = self.own if fit_on is None else self.own & fit_on
+            found = self._mean(rows if rows.any() else self.own)
+            object.__setattr__(self, "_center", {key: found})  # servers ask for the same again and again
+        return found
+
+    def _mean(self, rows: NDArray[np.bool_]) -> NDArray[np.float32]:
+        if not rows.any():
+            return np.zeros(self.dim, np.float32)
+        if self.n_items <= BLOCK:
+            mean: NDArray[np.float32] = self.vectors[rows].mean(axis=0)
+            return mean
+        blocks = (slice(start, start + BLOCK) for start in range(0, self.n_items, BLOCK))
+        total = np.sum([self.vectors[here][rows[here]].sum(axis=0, dtype=np.float64) for here in blocks], axis=0)
+        return np.asarray(total / rows.sum(), np.float32)
 
     def centered_unit(self, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Vectors minus their `center`, at unit length.
 
         Rows of absent items, and of items at the mean itself, are zero.
         """
-        centered = np.where(self.present[:, None], self.vectors - self.center(fit_on), 0.0).astype(np.float32)
-        return unit(centered)
+        return _centered_unit(self.vectors, self.present, self.center(fit_on))
+
+    def cosines_to(self, asked: NDArray[np.float32], fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """A unit vector (dim,) → its cosine with each `centered_unit` vector, float32 (n_items,).
+
+        Block by block, since the vectors of a million items should not be there twice.
+        """
+        center, cosines = self.center(fit_on), np.zeros(self.n_items, np.float32)
+        for start in range(0, self.n_items, BLOCK):
+            here = slice(start, start + BLOCK)
+            cosines[here] = _centered_unit(self.vectors[here], self.present[here], center) @ asked
+        return cosines
+
+    def centered_unit_of(self, row: int, fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """A row → its `centered_unit` vector, float32 (dim,)."""
+        here = slice(row, row + 1)
+        only: NDArray[np.float32] = _centered_unit(self.vectors[here], self.present[here], self.center(fit_on))[0]
+        return only
 
     def followed_by(self, more: "Embeddings | None", n_more: int) -> "Embeddings":
         """The same with the vectors of `n_more` items below; None: they have none of this kind."""
@@ -89,13 +124,26 @@ class Embeddings:
             none = np.zeros(n_more, bool)
             more = replace(self, vectors=np.zeros((n_more, self.dim), np.float32), present=none, parts={}, filled=none)
         absent = np.zeros(n_more, bool)
+        vectors = np.concatenate([self.vectors, more.vectors])
+        vectors.setflags(write=False)  # so that it is not copied
         return replace(
             self,
-            vectors=np.concatenate([self.vectors, more.vectors]),
+            vectors=vectors,
             present=np.concatenate([self.present, more.present]),
             parts={name: np.concatenate([part, more.parts.get(name, absent)]) for name, part in self.parts.items()},
             filled=np.concatenate([self.filled, more.filled]),
         )
+
+
+def _centered_unit(
+    vectors: NDArray[np.float32], present: NDArray[np.bool_], center: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    centered = vectors - center
+    centered[~present] = 0.0
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    np.divide(centered, length, out=centered, where=length > 1e-8)  # in place: `unit` would take the memory twice
+    centered[length[:, 0] <= 1e-8] = 0.0
+    return centered
 
 
 def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> None:
@@ -113,8 +161,9 @@ def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> 
 
 def cosines(vectors: NDArray[np.float32], row: int) -> NDArray[np.float32]:
     """Float32 (n, dim) and a row → the cosine of its vector with every other, float32 (n,)."""
-    scaled = unit(vectors)
-    found: NDArray[np.float32] = scaled @ scaled[row]
+    asked, found = unit(vectors[row : row + 1])[0], np.zeros(len(vectors), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        found[start : start + BLOCK] = unit(vectors[start : start + BLOCK]) @ asked
     return found
 
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +13,10 @@ from fuserec.data.dataset import Dataset
 from fuserec.data.embeddings import cosines, unit
 from fuserec.device import check_device
 from fuserec.errors import OptionError
+from fuserec.recommenders.cells import NO_CELLS, alike, cells_of, index_of, largest
+from fuserec.recommenders.reach import Reached
 from fuserec.recommenders.recommender import OnProgress, Rows, Scores, shares
+from fuserec.recommenders.softmax import log_sum_exp
 from fuserec.recommenders.training import MOST_USERS, Arrays, HeldOut, TrainedRecommender, Weights, hold_out
 
 if TYPE_CHECKING:
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 BatchLoss: TypeAlias = "Callable[[Weights, Rows, Rows, Negatives], Tensor]"
 Batches: TypeAlias = "Callable[[Weights, Rows, Rows, np.random.Generator], tuple[Tensor, Tensor]]"
 
+LOOKED_AT = 4  # times as many items as are sought are scored exactly, of those that an index says are the best
 HARD = 8  # one in eight negatives is kept, the best ranked
+QUICK = 2_000_000  # numbers of item vectors: less than a millisecond to multiply one vector with them
 LEAST_TEMPERATURE = 1 / 80  # cosines over less would overflow the exponential of a float32
 
 
@@ -125,7 +130,10 @@ class Factors(ChoiceModel):
     """A model of two tables of vectors; a subclass says how they follow from the weights, and what the loss is.
 
     user_vectors_, item_vectors_: float32 (n_users, d) and (n_items, d); a score is the product of two
+    cells_: of the item vectors (see `cells_of`), by which a server finds the best of many items; empty where few
     """
+
+    cells_ = NO_CELLS  # of a model that was saved before there were cells
 
     def start(self, dataset: Dataset, rng: np.random.Generator) -> Arrays:
         """Training dataset → small random vectors."""
@@ -182,6 +190,40 @@ class Factors(ChoiceModel):
         """The vectors of users and items."""
         self.user_vectors_, items = (table.cpu().numpy() for table in self.tables(dataset)(weights))
         return items
+
+    def learn_by(self, dataset: Dataset, validation: Dataset | None, tell: OnProgress) -> None:
+        """Learn the vectors, and put many items into cells."""
+        super().learn_by(dataset, validation, tell)
+        self.cells_ = cells_of(self.item_vectors_)
+
+    def reach(self, user: int, history: Rows, k: int) -> Reached | None:
+        """For a user of training, all items where they are few, and, where they are many, those in the nearest cells.
+
+        Cells miss some of the best; `rank` looks at all.
+        """
+        n_items = len(self.item_vectors_)
+        if user < 0 or not self.cells_ and self.item_vectors_.size > QUICK:
+            return None
+        index = self._index if self.cells_ else None  # made by whoever comes first
+        if self.seen_.indptr[user] == self.seen_.indptr[user + 1]:
+            return np.arange(n_items), self.popularity_
+        if index is None:
+            return np.arange(n_items), self.score_known(np.array([user]))[0]
+        rows = largest(index, LOOKED_AT * k, self.item_vectors_, self.user_vectors_[user])
+        return rows, self.item_vectors_[rows] @ self.user_vectors_[user]
+
+    @cached_property
+    def _index(self) -> Any:
+        return index_of(self.cells_, self.item_vectors_)
+
+    def score_similar(self, item: int) -> Scores:
+        """As of all models of choice; of many items, -inf for those in cells that are not near."""
+        if not self.cells_:
+            return super().score_similar(item)
+        rows = alike(self.cells_, len(self.item_vectors_), self.item_vectors_[item])
+        scores = np.full(len(self.item_vectors_), -np.inf, np.float32)
+        scores[rows] = unit(self.item_vectors_[rows]) @ unit(self.item_vectors_[[item]])[0]
+        return scores
 
     def score_known(self, users: Rows) -> Scores:
         """User rows (b,) → products of vectors, float32 (b, n_items)."""
@@ -293,7 +335,7 @@ class SoftmaxFactors(Factors):
         if self.sampling == "hard":
             others = (users @ negatives.T).topk(max(1, self.negatives // HARD), dim=1).values.logsumexp(1)
         else:
-            others = _log_sum_exp()(users, negatives, self._tensor(np.exp(-log_share)))
+            others = log_sum_exp()(users, negatives, self._tensor(np.exp(-log_share)))
         return torch.nn.functional.softplus(others - right).mean()
 
     def tables(self, dataset: Dataset) -> "Callable[[Weights], tuple[Tensor, Tensor]]":
@@ -301,36 +343,3 @@ class SoftmaxFactors(Factors):
         from torch.nn.functional import normalize
 
         return lambda weights: (normalize(weights["users"]), normalize(weights["items"]))
-
-
-@cache
-def _log_sum_exp() -> Any:
-    import torch
-
-    class LogSumExp(torch.autograd.Function):
-        """Users (b, d), negatives (n, d), their weights (n,) → log of the weighted sum of exp(users · negatives) (b,).
-
-        One pass over the (b, n) products where autograd takes five, since the gradient needs only what was summed:
-        three times as fast. Exact while products stay below 80, as cosines over a temperature do.
-        """
-
-        @staticmethod
-        def forward(context: Any, users: "Tensor", negatives: "Tensor", weights: "Tensor") -> "Tensor":
-            products = users @ negatives.T  # (b, n)
-            with torch.autocast(users.device.type, enabled=False):  # of half precision only the products
-                raised = products.to(users.dtype).exp_()
-                total = raised @ weights
-            context.save_for_backward(users, negatives, weights, raised, total)
-            return total.log()
-
-        @staticmethod
-        def backward(context: Any, gradient: "Tensor") -> "tuple[Tensor, Tensor, None]":
-            users, negatives, weights, raised, total = context.saved_tensors
-            scale = (gradient / total)[:, None]
-            return (
-                scale * (raised @ (weights[:, None] * negatives)),
-                weights[:, None] * (raised.T @ (scale * users)),
-                None,
-            )
-
-    return LogSumExp.apply

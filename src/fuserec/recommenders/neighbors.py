@@ -11,7 +11,8 @@ from scipy.sparse import csr_matrix, diags, vstack
 
 from fuserec.data.dataset import Dataset
 from fuserec.errors import TooLargeError
-from fuserec.recommenders.recommender import HistoryRecommender, Scores
+from fuserec.recommenders.reach import Reached, summed
+from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores
 from fuserec.retrieval import sparse_top_k
 
 Weights: TypeAlias = "csr_matrix | NDArray[np.float32]"  # (n_items, n_items)
@@ -34,6 +35,10 @@ class ItemWeights(HistoryRecommender):
         product = history @ self.weights_
         scores: Scores = product if isinstance(product, np.ndarray) else product.toarray()
         return scores
+
+    def reach(self, user: int, history: Rows, k: int) -> Reached | None:
+        """The items with a weight from one of the history; None where every item has."""
+        return None if isinstance(self.weights_, np.ndarray) else summed(self.weights_, history)
 
 
 @dataclass(kw_only=True, eq=False)

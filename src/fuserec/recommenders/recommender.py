@@ -20,6 +20,7 @@ from fuserec.data.interactions import Interactions
 from fuserec.data.recommendations import Recommendations, Recommended
 from fuserec.device import n_threads
 from fuserec.errors import DataError, NotFittedError, OptionError
+from fuserec.recommenders.reach import Reached
 from fuserec.retrieval import block_rows, enlarged, top_k
 
 Rows = NDArray[np.int64]
@@ -196,6 +197,13 @@ class Recommender(ABC):
         ranked[np.isneginf(scores)] = -1
         return ranked, scores
 
+    def reach(self, user: int, history: Rows, k: int) -> Reached | None:
+        """A user's row, or -1, and item rows of what he did (h,) → items among which are, nearly always, his k best.
+
+        All others score less, but for a few where a model says so. None: `rank` has to look at all.
+        """
+        return None
+
     def choose(self, scores: Scores, k: int) -> Rows:
         """Scores float32 (b, n_items), -inf for items not allowed → item rows int64 (b, k), best first."""
         return top_k(scores, k)
@@ -248,21 +256,17 @@ class Recommender(ABC):
         embeddings = self.embeddings_[by]
         if not embeddings.present[row]:
             raise DataError(f"item {self.catalog_.ids[row]!r} has no {by}, so nothing is similar to it by {by}")
-        unit = embeddings.centered_unit(self.popularity_ > 0)
-        return np.where(embeddings.present, unit @ unit[row], -np.inf).astype(np.float32)
+        warm = self.popularity_ > 0
+        cosines = embeddings.cosines_to(embeddings.centered_unit_of(row, warm), warm)
+        return np.where(embeddings.present, cosines, -np.inf).astype(np.float32)
 
     def listed(
-        self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]]
+        self, query: dict[str, Any], items: Rows, scores: Scores, why: Sequence[dict[str, float]] | None = None
     ) -> Recommendations:
-        """A query, and item rows, scores and reasons (m,), best first → recommendations with ids and titles."""
-        catalog = self.catalog_
-        return Recommendations(
-            query,
-            tuple(
-                Recommended(catalog.ids[row], float(score), catalog.title(int(row)), because)
-                for row, score, because in zip(items, scores, why, strict=True)
-            ),
-        )
+        """A query, and item rows, scores and, where told, reasons (m,), best first → recommendations with titles."""
+        ids, title, rows = self.catalog_.ids, self.catalog_.title, items.tolist()
+        told = zip(rows, scores.tolist(), why or [{}] * len(rows), strict=True)
+        return Recommendations(query, tuple(Recommended(ids[row], score, title(row), why) for row, score, why in told))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "seen_"):

@@ -13,6 +13,7 @@ from fuserec.data.embeddings import check_vectors
 from fuserec.device import n_threads, one_thread
 from fuserec.errors import DataError, OptionError
 from fuserec.recommenders.edges import Edges
+from fuserec.recommenders.reach import Reached, summed
 from fuserec.recommenders.recommender import HistoryRecommender, Rows, Scores, shares
 from fuserec.retrieval import MOST_EXACT, enlarged, grown_graph, sparse_top_k, symmetric_graph
 
@@ -64,6 +65,13 @@ class RandomWalk(HistoryRecommender):
         total.data /= np.repeat(np.diff(history.indptr), np.diff(total.indptr)).astype(np.float32)
         scores: Scores = total.toarray()
         return scores
+
+    def reach(self, user: int, history: Rows, k: int) -> Reached | None:
+        """The items that remembered walks from those of the history lead to; None where none are remembered."""
+        if self.walks_ is None:
+            return None
+        rows, total = summed(self.walks_, history)
+        return rows, total / np.float32(max(1, len(np.unique(history))))
 
     def _walk(self, history: csr_matrix) -> Scores:
         """As `score_history`, with nothing remembered or left out."""

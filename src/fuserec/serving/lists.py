@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.recommendations import Recommendations
+from fuserec.recommenders.reach import best_reached
 from fuserec.recommenders.recommender import Recommender, Rows, Scores
 from fuserec.serving.loaded import Loaded
 
@@ -36,10 +37,11 @@ class Answer:
         return dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def candidates(loaded: Loaded, left_out: Rows) -> NDArray[np.bool_]:
+def candidates(loaded: Loaded, *left_out: Rows) -> NDArray[np.bool_]:
     """Item rows that are left out, -1 where there is none → bool (n_items,), which items may be recommended."""
     allowed: NDArray[np.bool_] = loaded.allowed.copy()
-    allowed[left_out[left_out >= 0]] = False
+    for rows in left_out:
+        allowed[rows[rows >= 0]] = False
     return allowed
 
 
@@ -51,6 +53,17 @@ def ranked(
     kept = best[0] >= 0
     rows, scores = best[0][kept], scores[0][kept]
     return model.listed(query, rows, scores, model.explain(row, rows) if explain else [{}] * len(rows))
+
+
+def reached(
+    loaded: Loaded, model: Recommender, row: int, history: Rows, query: dict[str, Any], left_out: Rows
+) -> tuple[Rows, Scores] | None:
+    """As `ranked`, item rows and scores, where the model knows which items can be among the best; else None.
+
+    row: of a trained user, or -1; history: item rows of what he did, which are not told again
+    """
+    found = model.reach(row, history, query["k"] + len(history) + len(left_out))
+    return None if found is None else best_reached(found, query["k"], candidates(loaded, left_out, history))
 
 
 def by_popularity(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class Loaded:
         """Whether new items can be added without training."""
         return takes_items(self.model)
 
+    @cached_property
+    def reaches(self) -> bool:
+        """Whether the model finds the best items without looking at all of them: in a millisecond, not in many."""
+        return self.model.reach(0 if len(self.model.users_) else -1, np.zeros(0, np.int64), 1) is not None
+
     def diverse(self, diversity: float | None) -> Recommender:
         """The model, with lists whose items are less alike where that is asked for."""
         if diversity is None:
@@ -72,6 +78,7 @@ def load(folder: Path, items: Sequence[StoredItem], media: Path) -> Loaded:
         loaded = with_items(base, manifest, items, media)
         if len(base.users_):
             loaded.model.rank(np.zeros(1, np.int64), 1)
+            loaded.model.reach(0, np.zeros(0, np.int64), 1)  # where there is an index, it is made now
     except FuserecError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:

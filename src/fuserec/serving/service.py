@@ -20,7 +20,7 @@ from fuserec.query import search
 from fuserec.recommenders.recommender import Recommender, Rows
 from fuserec.retrieval import top_k
 from fuserec.serving.kept import FOLDER, kept, pack_aspects, unpack_aspects
-from fuserec.serving.lists import Answer, by_popularity, candidates, ranked, shortened, without_removed
+from fuserec.serving.lists import Answer, by_popularity, candidates, ranked, reached, shortened, without_removed
 from fuserec.serving.loaded import Loaded, check_item, followed_by, given_vectors, load, with_items
 from fuserec.serving.media import MediaFolder
 from fuserec.serving.stores.store import DISLIKED, Event, Store, StoredItem, standing
@@ -68,6 +68,10 @@ class Service:
         """The answer of `recommend`, where it was made before and nothing has changed since."""
         return self._lists.get(user, {}).get((k, explain, diversity, tuple(exclude)))
 
+    def is_quick(self, explain: bool, diversity: float | None) -> bool:
+        """Whether such a list takes `recommend` a millisecond or two, and not more."""
+        return self._loaded.reaches and not explain and diversity is None
+
     def recommend(
         self,
         user: str,
@@ -101,12 +105,17 @@ class Service:
         row = int(model.users_.rows([user])[0])
         if loaded.folds_events:
             history = _history_of(model, row, liked, disliked)
-            view = model.for_session(history)
-            return Answer(
-                ranked(loaded, view, 0, query, left_out, explain), "history" if len(history) else "popularity"
-            )
+            basis = "history" if len(history) else "popularity"
+            if not explain and (found := reached(loaded, model, -1, history, query, left_out)):
+                return Answer(model.listed(query, *found), basis)
+            view = model.for_session(map(model.catalog_.ids.__getitem__, history))
+            return Answer(ranked(loaded, view, 0, query, left_out, explain), basis)
         left_out = np.concatenate([left_out, liked])
         if row >= 0:
+            seen = model.history.of_user(row)[0].astype(np.int64)
+            if found := reached(loaded, model, row, seen, query, left_out):
+                why = model.explain(row, found[0]) if explain else None
+                return Answer(model.listed(query, *found, why), "training")
             return Answer(ranked(loaded, model, row, query, left_out, explain), "training")
         scores = np.where(candidates(loaded, left_out), model.popularity_, -np.inf).astype(np.float32)
         best = top_k(scores[None], k)[0]
@@ -148,7 +157,7 @@ class Service:
         aspects = self.aspects(base)
         if row >= 0 and not len(liked) + len(disliked):
             return interest_profile(base, user, aspects=aspects, n=n)
-        history = _history_of(base, row, liked, disliked)
+        history = [base.catalog_.ids[item] for item in _history_of(base, row, liked, disliked)]
         return replace(interest_profile(base, items=history, aspects=aspects, n=n), query={"user": user})
 
     def aspects(self, base: Recommender) -> tuple[Aspect, ...]:
@@ -308,8 +317,8 @@ class Service:
             self.store.close()
 
 
-def _history_of(model: Recommender, row: int, liked: Rows, disliked: Rows) -> list[str]:
-    """A user's row, or -1, and item rows of events → ids of what he went for, the oldest first."""
-    trained = model.history.of_user(row)[0] if row >= 0 else np.zeros(0, np.int64)
-    both = np.concatenate([trained, liked])
-    return [model.catalog_.ids[item] for item in both[~np.isin(both, disliked)]]
+def _history_of(model: Recommender, row: int, liked: Rows, disliked: Rows) -> Rows:
+    """A user's row, or -1, and item rows of events → item rows of what he went for, the oldest first."""
+    if row >= 0:
+        liked = np.concatenate([model.history.of_user(row)[0], liked])
+    return liked[~np.isin(liked, disliked)] if len(disliked) else liked

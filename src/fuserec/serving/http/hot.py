@@ -1,20 +1,23 @@
-"""The hot path: recommendations that are kept are answered before the framework looks at the request.
+"""The hot path: recommendations that are kept, or quickly made, are answered before the framework looks at the request.
 
 FastAPI takes several times as long to read a request as a kept list takes to find. The same is checked here: parameters
-by the same model, key and rate by the same gate. What is not kept, or not valid, goes on to the framework.
+by the same model, key and rate by the same gate. What takes longer, or is not valid, goes on to the framework.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Annotated
 
+from anyio import CapacityLimiter, Lock, to_thread
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fuserec.serving.http.bodies import Diversity, K
-from fuserec.serving.http.problems import refusal
+from fuserec.errors import FuserecError
+from fuserec.serving.http.bodies import MOST_ID, Diversity, K
+from fuserec.serving.http.problems import failure, refusal
 from fuserec.serving.http.security import Gate
 from fuserec.serving.service import Service
 
@@ -32,40 +35,88 @@ class Asked(BaseModel):
     exclude: Annotated[list[str], Field(max_length=1000, description="item ids, one each time")] = []
 
 
+@dataclass(eq=False)
+class Wanted:
+    """A list that somebody waits for; body: the answer, or error: why there is none, once it was made."""
+
+    user: str
+    asked: Asked
+    body: bytes = b""
+    error: Exception | None = None
+
+    def make(self, service: Service) -> None:
+        """Let the service make it."""
+        asked = self.asked
+        try:
+            self.body = service.recommend(
+                self.user, asked.k, explain=asked.explain, diversity=asked.diversity, exclude=asked.exclude
+            ).json
+        except Exception as error:  # for whoever waits for this one, not for the others
+            self.error = error
+
+
 class Hot:
-    """ASGI middleware: answers with what `service.kept` knows, and passes everything else on."""
+    """ASGI middleware: answers with what `service.kept` knows or is quick to make, and passes everything else on."""
 
     def __init__(self, app: ASGIApp, service: Service, gate: Gate) -> None:
         self.app, self.service, self.gate = app, service, gate
+        self._waiting: list[Wanted] = []
+        self._turn, self._thread = Lock(), CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let the app do so."""
-        body = self._kept(scope)
-        if body is None:
+        wanted = self._wanted(scope)
+        if wanted is None:
             await self.app(scope, receive, send)
             return
         scope["route"] = ROUTE
         try:
             await self.gate.read_kept(scope)
+            body = wanted.body or await self._made(wanted)
         except HTTPException as error:
             await refusal(error)(scope, receive, send)
+            return
+        except FuserecError as error:
+            await failure(error)(scope, receive, send)
             return
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _kept(self, scope: Scope) -> bytes | None:
+    def _wanted(self, scope: Scope) -> Wanted | None:
+        """What a request asks for, with the answer where it is kept; None for what the framework has to answer."""
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
         path: str = scope["path"]
         if not (path.startswith(START) and path.endswith(END)):
             return None
         asked = _asked(scope["query_string"])
-        if asked is None:
-            return None
         user = path[len(START) : -len(END)]
+        if asked is None or not 0 < len(user) <= MOST_ID:
+            return None
         answer = self.service.kept(user, asked.k, asked.explain, asked.diversity, asked.exclude)
-        return None if answer is None else answer.json
+        if answer is None and not self.service.is_quick(asked.explain, asked.diversity):
+            return None
+        return Wanted(user, asked, answer.json if answer else b"")
+
+    async def _made(self, wanted: Wanted) -> bytes:
+        """The answer, made in a thread, with all others that wait by then.
+
+        One thread makes all, one after another: several would wait for the same lock of Python, and to hand a single
+        list over takes as long as to make it.
+        """
+        self._waiting.append(wanted)
+        async with self._turn:
+            if wanted in self._waiting:  # else it was made in the turn of another
+                waiting, self._waiting = self._waiting, []
+                await to_thread.run_sync(self._make, waiting, limiter=self._thread)
+        if wanted.error:
+            raise wanted.error
+        return wanted.body
+
+    def _make(self, waiting: list[Wanted]) -> None:
+        for one in waiting:
+            one.make(self.service)
 
 
 @lru_cache(1000)

@@ -64,14 +64,20 @@ def refusal(error: HTTPException) -> JSONResponse:
     return problem(error.status_code, kind, str(error.detail), headers=dict(error.headers or {}))
 
 
+def failure(error: FuserecError) -> JSONResponse:
+    """What could not be done, and why → the response."""
+    for kind, status, name, title in PROBLEMS:
+        if isinstance(error, kind):
+            return problem(status, name, str(error), title=title)
+    return problem(500, "internal", str(error), title="The server failed")
+
+
 def add_handlers(app: FastAPI, more: Sequence[BaseRoute] = ()) -> None:
     """Make every error of an app a problem. more: routes of routers that it includes."""
 
     async def known(request: Request, error: Exception) -> JSONResponse:
-        for kind, status, name, title in PROBLEMS:
-            if isinstance(error, kind):
-                return problem(status, name, str(error), title=title)
-        return problem(500, "internal", str(error), title="The server failed")
+        assert isinstance(error, FuserecError)
+        return failure(error)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         faults = error.errors() if isinstance(error, RequestValidationError) else []
