@@ -41,28 +41,6 @@ def test_ids_and_texts_of_any_script_survive(store):
     assert store.items() == [item]
 
 
-def test_a_list_counts_until_its_user_does_something_or_there_is_another_model(store):
-    store.add_events([event(1), event(2, user="u2")])
-    store.put_list("u1", "m:10", "one", 1)
-    store.put_list("u1", "m:10", '["ü", "\\x00"]', 1)
-    store.put_list("u1", "m:20", "long", 1)
-    store.put_list("nobody", "m:10", "popular", 0)
-    assert store.kept_list("u1", "m:10") == '["ü", "\\x00"]' and store.kept_list("u1", "m:20") == "long"
-    assert store.kept_list("nobody", "m:10") == "popular"
-    assert store.kept_list("u1", "other") is None and store.kept_list("u2", "m:10") is None
-    store.add_events([event(1), event(3, user="u2")])  # known before, and of somebody else
-    assert store.kept_list("u1", "m:20") == "long"
-    store.add_events([event(4)])
-    assert store.kept_list("u1", "m:10") is None and store.kept_list("u1", "m:20") is None
-    store.put_list("u1", "m:10", "late", 1)  # made before that event, and put after it
-    assert store.kept_list("u1", "m:10") is None
-    store.put_list("u1", "m:10", "new", 2)
-    assert store.kept_list("u1", "m:10") == "new"
-    store.drop_lists()
-    assert store.kept_list("u1", "m:10") is None and store.kept_list("nobody", "m:10") is None
-    assert len(list(store.events())) == 4
-
-
 def test_an_item_is_replaced_and_removed_ones_are_told(store):
     first = StoredItem(item_id="b", columns={"title": "one"}, added=2.0)
     store.put_item(first)

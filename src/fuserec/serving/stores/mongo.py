@@ -1,6 +1,5 @@
-"""The store in MongoDB: the collections events, lists, items and keys of one database."""
+"""The store in MongoDB: the collections events, items and keys of one database."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -78,22 +77,6 @@ class MongoStore(Store):
     def history(self, user_id: str) -> list[Event]:
         """User id → the events of that user, the oldest first."""
         return list(self._found({"user_id": user_id}, [("time", 1), ("arrived", 1)]))
-
-    def put_list(self, user_id: str, name: str, told: str, n_events: int) -> None:
-        """Keep a list."""
-        self._put("lists", json.dumps([user_id, name]), {"told": told, "n_events": n_events})
-
-    def kept_list(self, user_id: str, name: str) -> str | None:
-        """User id and name → the list, if no event came since."""
-        with self._errors():
-            found = self._database.lists.find_one({"_id": json.dumps([user_id, name])})
-            now = self._database.events.count_documents({"user_id": user_id}) if found else -1
-        return str(found["told"]) if found and found["n_events"] == now else None
-
-    def drop_lists(self) -> None:
-        """Forget all lists."""
-        with self._errors():
-            self._database.lists.delete_many({})
 
     def events(self) -> Iterator[Event]:
         """Every event, as they came."""

@@ -57,7 +57,6 @@ class RedisStore(Store):
     fuserec:events          stream, field `event`: JSON
     fuserec:event-ids       set of event ids
     fuserec:history:USER    list of the user's events as JSON
-    fuserec:lists           hash, user id and name as JSON → number of events and list as JSON
     fuserec:items           hash, item id → JSON
     fuserec:keys            hash, key id → JSON
     """
@@ -86,25 +85,6 @@ class RedisStore(Store):
         with self._errors():
             found = self._redis.lrange(f"fuserec:history:{user_id}", 0, -1)
         return sorted((event_of(json.loads(event)) for event in found), key=lambda event: event.time)
-
-    def put_list(self, user_id: str, name: str, told: str, n_events: int) -> None:
-        """Keep a list."""
-        with self._errors():
-            self._redis.hset("fuserec:lists", json.dumps([user_id, name]), json.dumps([n_events, told]))
-
-    def kept_list(self, user_id: str, name: str) -> str | None:
-        """User id and name → the list, if no event came since; both are looked at in one step."""
-        with self._errors():
-            asked = self._redis.pipeline(transaction=True)
-            asked.llen(f"fuserec:history:{user_id}").hget("fuserec:lists", json.dumps([user_id, name]))
-            n_events, found = asked.execute()
-        made_from, told = json.loads(found) if found else (-1, "")
-        return told if made_from == n_events else None
-
-    def drop_lists(self) -> None:
-        """Forget all lists."""
-        with self._errors():
-            self._redis.delete("fuserec:lists")
 
     def events(self) -> Iterator[Event]:
         """Every event, as they came, read page by page."""

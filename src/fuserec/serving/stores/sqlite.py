@@ -24,10 +24,6 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE TABLE IF NOT EXISTS keys (
     key_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, scopes TEXT NOT NULL, note TEXT NOT NULL, created INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS lists (
-    user_id TEXT NOT NULL, name TEXT NOT NULL, told TEXT NOT NULL, n_events INTEGER NOT NULL,
-    PRIMARY KEY (user_id, name)
-);
 """
 PAGE = 10_000  # events read at a time
 
@@ -101,22 +97,6 @@ class SQLiteStore(Store):
         """User id → the events of that user, the oldest first."""
         query = "SELECT event_id, user_id, item_id, time, kind, value FROM events WHERE user_id = ?"
         return [_event(row) for row in self._read(f"{query} ORDER BY time, position", user_id)]
-
-    def put_list(self, user_id: str, name: str, told: str, n_events: int) -> None:
-        """Commit a list."""
-        with self._written() as connection:
-            connection.execute("INSERT OR REPLACE INTO lists VALUES (?,?,?,?)", (user_id, name, told, n_events))
-
-    def kept_list(self, user_id: str, name: str) -> str | None:
-        """User id and name → the list, if no event came since."""
-        query = "SELECT told FROM lists WHERE user_id = ? AND name = ? AND n_events = "
-        rows = self._read(f"{query}(SELECT count(*) FROM events WHERE user_id = ?)", user_id, name, user_id)
-        return str(rows[0][0]) if rows else None
-
-    def drop_lists(self) -> None:
-        """Forget all lists."""
-        with self._written() as connection:
-            connection.execute("DELETE FROM lists")
 
     def events(self) -> Iterator[Event]:
         """Every event, as they came, read page by page."""

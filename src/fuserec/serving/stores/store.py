@@ -104,22 +104,6 @@ class Store(ABC):
         """User id → the events of that user, the oldest first, then as they came."""
 
     @abstractmethod
-    def put_list(self, user_id: str, name: str, told: str, n_events: int) -> None:
-        """Keep a recommended list, in place of one with the same name.
-
-        name: what was asked for and of which model; told: the list as its owner writes it
-        n_events: of the user's history that it was made from, by which a later event makes it count no more
-        """
-
-    @abstractmethod
-    def kept_list(self, user_id: str, name: str) -> str | None:
-        """User id and name → the list as it was told; None where none is kept or the user has done something since."""
-
-    @abstractmethod
-    def drop_lists(self) -> None:
-        """Forget all lists: there is another model."""
-
-    @abstractmethod
     def events(self) -> Iterator[Event]:
         """Every event, as they came."""
 
