@@ -107,8 +107,9 @@ class Hot:
         """
         self._waiting.append(wanted)
         async with self._turn:
-            if wanted in self._waiting:  # else it was made in the turn of another
-                waiting, self._waiting = self._waiting, []
+            if not (wanted.body or wanted.error):  # else it was made in the turn of another
+                waiting = [wanted, *(one for one in self._waiting if one is not wanted)]
+                self._waiting = []
                 await to_thread.run_sync(self._make, waiting, limiter=self._thread)
         if wanted.error:
             raise wanted.error
