@@ -38,7 +38,7 @@ class ItemWeights(HistoryRecommender):
 
     def reach(self, user: int, history: Rows, k: int) -> Reached | None:
         """The items with a weight from one of the history; None where every item has."""
-        return None if isinstance(self.weights_, np.ndarray) else summed(self.weights_, history)
+        return None if isinstance(self.weights_, np.ndarray) else summed(self.weights_, history, self.popularity_)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -7,16 +7,17 @@ from scipy.sparse import csr_matrix
 Reached = tuple[NDArray[np.int64], NDArray[np.float32]]  # item rows (m,), rising, and their scores (m,)
 
 
-def summed(weights: csr_matrix, history: NDArray[np.int64]) -> Reached:
+def summed(weights: csr_matrix, history: NDArray[np.int64], popularity: NDArray[np.float32]) -> Reached:
     """Weights CSR (n_items, n_items) and item rows of a history (h,) → the items whose sum of weights is above 0.
 
-    The sums are those of `history @ weights` to the last bit; what SciPy takes longest for, to look whether matrices
-    fit together, is left out.
+    For an empty history: all items, and how popular each is, float32 (n_items,). The sums are those of
+    `history @ weights` to the last bit; what SciPy takes longest for, to look whether matrices fit together, is left
+    out.
     """
+    if not len(history):
+        return np.arange(len(popularity)), popularity
     rows = np.unique(history)
     spans = list(zip(weights.indptr[rows].tolist(), weights.indptr[rows + 1].tolist(), strict=True))
-    if not spans:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
     columns = np.concatenate([weights.indices[start:end] for start, end in spans])
     values = np.concatenate([weights.data[start:end] for start, end in spans])
     total = np.zeros(weights.shape[1], np.float32)

@@ -70,7 +70,7 @@ class RandomWalk(HistoryRecommender):
         """The items that remembered walks from those of the history lead to; None where none are remembered."""
         if self.walks_ is None:
             return None
-        rows, total = summed(self.walks_, history)
+        rows, total = summed(self.walks_, history, self.popularity_)
         return rows, total / np.float32(max(1, len(np.unique(history))))
 
     def _walk(self, history: csr_matrix) -> Scores:
