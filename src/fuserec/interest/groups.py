@@ -114,11 +114,11 @@ def proper_names(texts: Iterable[str | None]) -> set[str]:
     return {word for word, n in large.items() if n >= CAPITALS * every[word]}
 
 
-def telling_words(members: csr_matrix, by_words: Sequence[Aspect]) -> list[list[Telling]]:
+def telling_words(members: csr_matrix, by_words: Sequence[Aspect], sure: float = SURE) -> list[list[Telling]]:
     """Groups (n_groups, n_items) → the words that more of each have than chance explains, the farthest above it first.
 
-    By the binomial tail against the word's share of the catalog, corrected for all pairs of words and groups
-    (`SURE`); a word counts that two items of the group and a tenth of them have.
+    By the binomial tail against the word's share of the catalog, below `sure` when multiplied by the number of pairs
+    of words and groups; a word counts that two items of the group and a tenth of them have.
     """
     found: list[list[tuple[float, Telling]]] = [[] for _ in range(members.shape[0])]
     for aspect in by_words:
@@ -127,7 +127,7 @@ def telling_words(members: csr_matrix, by_words: Sequence[Aspect]) -> list[list[
         both = (aspect.members @ members.T).toarray()  # (n_words, n_groups)
         above = (both - n * base) / np.sqrt(n * base * (1.0 - base) + 1e-9)
         chance = betainc(np.maximum(both, 1e-9), n - both + 1.0, base)
-        kept = (chance * chance.size <= SURE) & (both >= np.maximum(2, n / 10))
+        kept = (chance * chance.size <= sure) & (both >= np.maximum(2, n / 10))
         for word, group in zip(*np.nonzero(kept), strict=True):
             one = Telling(aspect.column, aspect.names[word], aspect.members[[word]].indices)
             found[group].append((float(above[word, group]), one))

@@ -143,13 +143,19 @@ def interest_profile(
 
 
 def _vectors(model: MultiInterest, user: int, best: Rows, aspects: Sequence[Aspect]) -> list[Liking]:
-    """A user's row → the vectors of his interests, each named by the words and topics of the items nearest to it."""
+    """A user's row → the vectors of his interests, each named by words of the items nearest to it.
+
+    A word counts that two of the items of his history have that say so: it is to be true of him, not of the vector.
+    """
     catalog, found = model.catalog_, model.interests_of(user, N_SHOWN)
-    names = [aspect for aspect in aspects if aspect.kind in ("word", "topic")]
+    names = [one for one in aspects if one.kind == "word"] or [one for one in aspects if one.kind == "topic"]
     rows = np.repeat(np.arange(len(found)), [len(one.nearest) for one in found])
     cols = np.concatenate([one.nearest for one in found])
     near = csr_matrix((np.ones(len(cols), np.float32), (rows, cols)), shape=(len(found), catalog.n_items))
-    told = telling_words(near, names)
+    told = [
+        [word for word in words if np.isin(one.because, word.items).sum() >= min(2, len(one.because))]
+        for one, words in zip(found, telling_words(near, names, CHANCE), strict=True)
+    ]
     return [
         Liking(
             column=f"vector {place + 1}",
