@@ -147,7 +147,7 @@ def _vectors(model: MultiInterest, user: int, best: Rows, aspects: Sequence[Aspe
 
     A word counts that two of the items of his history have that say so: it is to be true of him, not of the vector.
     """
-    catalog, found = model.catalog_, model.interests_of(user, N_SHOWN)
+    catalog, found = model.catalog_, model.interests_of(user, N_SHOWN, named=False)
     names = [one for one in aspects if one.kind == "word"] or [one for one in aspects if one.kind == "topic"]
     rows = np.repeat(np.arange(len(found)), [len(one.nearest) for one in found])
     cols = np.concatenate([one.nearest for one in found])

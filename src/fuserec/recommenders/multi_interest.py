@@ -140,10 +140,11 @@ class MultiInterest(SequentialRecommender):
             unlike += of != of[here, best, None]
         return lists
 
-    def interests_of(self, user: int, n_items: int = 5) -> list[Interest]:
+    def interests_of(self, user: int, n_items: int = 5, *, named: bool = True) -> list[Interest]:
         """A user's row → his interests, the largest share of the history first.
 
         Each item of the history belongs to the interest whose vector scores it best; one without any is left out.
+        named: without, names are empty, which saves reading all texts.
         """
         import torch
 
@@ -164,7 +165,7 @@ class MultiInterest(SequentialRecommender):
         n_near = max(LEAST_NEAR, len(best) // 20)
         by_product = np.argsort(-products, axis=1, kind="stable")
         near = [rows[best[rows] == place][:n_near] for place, rows in enumerate(by_product)]
-        names = self._names(near, len(best))
+        names = self._names(near, len(best)) if named else ("",) * len(near)
         found = []
         for place in np.argsort(-shares, kind="stable"):
             own = read[best[read] == place]
