@@ -144,6 +144,9 @@ def test_words_of_long_texts_are_told_by_topic_and_names_say_nothing():
     assert all(sea[topics.members[[group]].indices].all() for group in range(len(topics.names)))
     told = interest_profile(model, "u0").likings
     assert {one.kind for one in told if one.column == "plot"} == {"topic"}
+    noise = Embeddings(rng.standard_normal((160, 3)).astype(np.float32), np.ones(160, bool), "{}", "text")
+    blind = make("recommender", "Popular").fit(data.with_embeddings("plot", noise))
+    assert {one.column for one in aspects_of(blind)} == {"kind"}  # clusters of noise are no topics
     assert "captain" in next(one for one in told if one.kind == "topic").name
     assert "Adventure" in {one.name for one in told}
 

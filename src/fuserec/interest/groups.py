@@ -91,7 +91,7 @@ def aspects_of(model: Recommender, seed: int = 0) -> tuple[Aspect, ...]:
         likes = [f"like {catalog.title(own[0])}" for own in groups.typical]
         names = tuple(f"{like}, often {name_of(one)}" if one else like for like, one in zip(likes, told, strict=True))
         found.append(Aspect(name, KINDS[vectors.modality], names, groups.typical, members, vectors.present))
-    return tuple(found)
+    return tuple(aspect for aspect in found if aspect.names)  # no topic may be told
 
 
 def telling(text: str) -> list[str]:
