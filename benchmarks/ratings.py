@@ -25,6 +25,7 @@ ALL = [
     ("FactorRatings", {}),
     ("FactorRatings", {"implicit": True}),
     ("NeuMFRatings", {}),
+    ("GraphRatings", {}),
     ("TextLSTM", {}),
     ("TextLSTM", {"biases": "both"}),
     ("RatingEnsemble", {}),

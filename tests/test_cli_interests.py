@@ -54,6 +54,18 @@ def test_interests_are_told_with_the_items_that_say_so(call, model):
     assert code == 0 and "nothing stands out" in out
 
 
+def test_the_vectors_of_a_user_are_told_by_command(call, tmp_path):
+    options = {"interests": 2, "dim": 8, "epochs": 2}
+    save_model(make("recommender", "MultiInterest", options).fit(checkerboard(n_items=60)), tmp_path / "model")
+    code, out, err = call("interests", tmp_path / "model", "u0")
+    assert code == 0 and "vector 1" in out and "typical" in out, err
+    code, out, _ = call("interests", tmp_path / "model", "u0", "--json")
+    first = json.loads(out)["interests"][0]
+    assert (first["kind"], first["column"]) == ("interest", "vector 1") and "media" in first["typical"][0]
+    code, out, _ = call("recommend", tmp_path / "model", "u0", "--explain")
+    assert code == 0 and "(interest of vector 1)" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

@@ -89,6 +89,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "Biases": "fuserec.ratings.baselines:Biases",
         "ContentRatings": "fuserec.ratings.content:ContentRatings",
         "FactorRatings": "fuserec.ratings.trained:FactorRatings",
+        "GraphRatings": "fuserec.ratings.graph:GraphRatings",
         "NeighborRatings": "fuserec.ratings.neighbors:NeighborRatings",
         "NeuMFRatings": "fuserec.ratings.trained:NeuMFRatings",
         "RatingEnsemble": "fuserec.ratings.ensemble:RatingEnsemble",

@@ -27,7 +27,7 @@ SMALL = {  # enough for data so small
     "TextLSTM": {"dim": 8, "hidden": 8, "learning_rate": 0.02, "length": 8},
 }
 PERSONAL = [name for name in NAMES if name not in ("Biases", "TextLSTM")]
-BY_CONTENT = ["BayesianFactors", "ContentRatings"]
+BY_CONTENT = ["BayesianFactors", "ContentRatings", "GraphRatings"]
 
 
 @cache

@@ -78,12 +78,12 @@ def test_a_place_knows_nothing_of_later_ones_nor_of_padding(name, options):
     states = model.read(weights, inputs, real, ages, None)
     assert states.shape == (2, 9, 4 if name == "MultiInterest" else 1, 16) and torch.isfinite(states).all()
     later = inputs.clone()
-    later[:, 6:] += 1.0
+    later[:, 6:] *= torch.linspace(-1.0, 1.0, 16)  # a constant would be taken away again by layers that normalize
     changed = model.read(weights, later, real, ages, None)
     torch.testing.assert_close(changed[:, :6][real[:, :6]], states[:, :6][real[:, :6]])  # at padding, anything goes
     assert not torch.allclose(changed[:, 6:], states[:, 6:])
     noisy = inputs.clone()
-    noisy[1, :4] += 1.0
+    noisy[1, :4] += torch.linspace(-1.0, 1.0, 16)
     torch.testing.assert_close(model.read(weights, noisy, real, ages, None)[1, 4:], states[1, 4:])
     short = model.read(weights, inputs[1:, 4:], real[1:, 4:], ages[1:, 4:], None)
     torch.testing.assert_close(short, states[1:, 4:])

@@ -220,13 +220,14 @@ def print_interests(profile: InterestProfile, as_json: bool) -> None:
         [
             *(one.kind, one.column, one.name, f"{one.share:.0%}", f"{one.base:.1%}", f"{one.lift:.1f}"),
             *(f"{one.recommended:.0%}", ", ".join(profile.titles[item] for item in one.because[:3])),
+            ", ".join(profile.shown(item) for item in one.typical[:3]),
         ]
         for one in profile.likings
     ]
     if not rows:
         console.say(profile.explain())
         return
-    header = ["kind", "column", "interest", "history", "catalog", "times", "recommended", "because of"]
+    header = ["kind", "column", "interest", "history", "catalog", "times", "recommended", "because of", "typical"]
     console.print_table(header, rows)
 
 

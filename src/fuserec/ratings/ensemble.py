@@ -26,7 +26,7 @@ class RatingEnsemble(RatingPredictor, Combination):
     weights_: float32 (n_models,); constant_: what is added
     """
 
-    models: tuple[str | Mapping[str, Any], ...] = ("BayesianFactors", "FactorRatings", "NeighborRatings")
+    models: tuple[str | Mapping[str, Any], ...] = ("BayesianFactors", "GraphRatings")
     l2: float = 1.0  # draws weights to equal ones; as if of one rating in a hundred
     seed: int = 0  # of the hold-out, and of models that name none
 

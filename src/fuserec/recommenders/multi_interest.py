@@ -1,9 +1,10 @@
 """MultiInterest: several vectors a user, one for each thing that he is interested in."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fuserec.alignment.clusters import name_items
 from fuserec.data.embeddings import unit
@@ -18,21 +19,28 @@ from fuserec.retrieval import top_k
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+LEAST_NEAR = 25  # items by which an interest is named
 POOL = 10  # how many times k items are looked at where lists are to be diverse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interest:
     """One of the things that a user is interested in.
 
-    name: typical words of the items nearest to it; share: of the history, 0 to 1
-    because: rows of the items of the history that say so, the nearest first; typical: the items of the catalog nearest
+    name: typical words of the items nearest to it
+    share: of the history, 0 to 1, what is old counting less (`half_life`); base: of the items that somebody chose
+    because: rows of the items of the history that say so, the nearest first
+    typical: of the items of the catalog that it scores better than the others do, the nearest; nearest: more of those,
+    5 % of the catalog, or 25; of: bool (n_items,), all of them
     """
 
     name: str
     share: float
+    base: float
     because: tuple[int, ...]
     typical: tuple[int, ...]
+    nearest: tuple[int, ...]
+    of: NDArray[np.bool_]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -132,43 +140,56 @@ class MultiInterest(SequentialRecommender):
             unlike += of != of[here, best, None]
         return lists
 
-    def interests_of(self, user: int, n_items: int = 5) -> list[Interest]:
+    def interests_of(self, user: int, n_items: int = 5, *, named: bool = True) -> list[Interest]:
         """A user's row → his interests, the largest share of the history first.
 
         Each item of the history belongs to the interest whose vector scores it best; one without any is left out.
+        named: without, names are empty, which saves reading all texts.
         """
         import torch
 
         history = self.history
-        read, _ = history.of_user(user)
-        read = read[-self.length :].astype(np.int64)
+        read, times = (one[-self.length :].astype(np.int64) for one in history.of_user(user))
         if not len(read):
             return []
+        ages = (times[-1] - times) / 86_400.0 if len(times) else np.arange(len(read))[::-1]
+        weights_of = 0.5 ** (ages / self.half_life) if self.half_life else np.ones(len(read))
         with torch.no_grad(), one_thread:
             weights = {name: self._tensor(value) for name, value in self.weights_.items()}
             windows = history.windows(np.array([user]), np.diff(history.starts)[[user]], self.length)
             readings = self.readings(weights, self.item_vectors_, *windows)[0]  # (interests, d)
         products = readings @ self.item_vectors_.T  # (interests, n_items)
-        nearest = products[:, read].argmax(axis=0)
-        names = self._names(products)
+        best = products.argmax(axis=0)  # (n_items,)
+        shares = np.bincount(best[read], weights_of / weights_of.sum(), len(readings))
+        bases = np.bincount(best[self.popularity_ > 0], minlength=len(readings)) / (self.popularity_ > 0).sum()
+        n_near = max(LEAST_NEAR, len(best) // 20)
+        by_product = np.argsort(-products, axis=1, kind="stable")
+        near = [rows[best[rows] == place][:n_near] for place, rows in enumerate(by_product)]
+        names = self._names(near, len(best)) if named else ("",) * len(near)
         found = []
-        for place in np.argsort(-np.bincount(nearest, minlength=len(readings)), kind="stable"):
-            own = read[nearest == place]
+        for place in np.argsort(-shares, kind="stable"):
+            own = read[best[read] == place]
             if len(own):
                 because = own[np.argsort(-products[place, own], kind="stable")][:n_items]
-                typical = np.argsort(-products[place], kind="stable")[:n_items]
-                rows: Any = (tuple(map(int, because)), tuple(map(int, typical)))
-                found.append(Interest(names[place], len(own) / len(read), *rows))
+                found.append(
+                    Interest(
+                        name=names[place],
+                        share=float(shares[place]),
+                        base=float(bases[place]),
+                        because=tuple(map(int, because)),
+                        typical=tuple(map(int, near[place][:n_items])),
+                        nearest=tuple(map(int, near[place])),
+                        of=best == place,
+                    )
+                )
         return found
 
-    def _names(self, products: Scores) -> tuple[str, ...]:
-        """Products of interests and items → typical words of the items nearest to each, as clusters are named."""
-        n, n_items = products.shape
-        of = np.full(n_items, n, np.int64)  # the others, from which words are to tell them
-        best = np.argsort(-products, axis=1, kind="stable")[:, : max(10, n_items // 50)]
-        for place in reversed(range(n)):
-            of[best[place]] = place
-        return name_items(self.catalog_, of)[:n]
+    def _names(self, near: list[Rows], n_items: int) -> tuple[str, ...]:
+        """Rows of the items nearest to each interest → typical words of them, as clusters are named."""
+        of = np.full(n_items, len(near), np.int64)  # the others, from which words are to tell them
+        for place, rows in enumerate(near):
+            of[rows] = place
+        return name_items(self.catalog_, of)[: len(near)]
 
 
 def squashed(vectors: "Tensor") -> "Tensor":

@@ -147,19 +147,25 @@ class Titled(BaseModel):
     title: str
 
 
+class Shown(Titled):
+    """An item with the columns of pictures, sounds and videos that it has."""
+
+    media: list[str]
+
+
 class Interest(BaseModel):
     """One thing that a user likes more than the catalog has of it."""
 
     model_config = ConfigDict(json_schema_extra={"example": INTEREST})
     column: str
-    kind: str = Field(description="word, topic, look, sound or kind")
+    kind: str = Field(description="word, topic, look, sound or kind; interest: a vector of a MultiInterest")
     name: str
     share: float = Field(description="of what the user did, 0 to 1; what is recent counts more")
     base: float = Field(description="of the catalog, 0 to 1")
     lift: float = Field(description="how many times the base, drawn towards 1 for a short history")
     recommended: float = Field(description="of the 50 items that the model would recommend, 0 to 1")
     because: list[Titled] = Field(description="items of the history that say so, the strongest first")
-    typical: list[Titled] = Field(description="items nearest to the center of a look, a sound or a topic")
+    typical: list[Shown] = Field(description="items nearest to the center of a look, a sound, a topic or an interest")
 
 
 class Interests(BaseModel):
