@@ -22,7 +22,7 @@ T = TypeVar("T")
 Arrays = dict[str, NDArray[Any]]
 Packed = tuple[Arrays, Any]  # arrays, and the rest as JSON
 FOLDER = ".made"  # inside the media folder of a service
-VERSION = 1  # of how these things are made: another number, and they are made anew
+VERSION = 2  # of how these things are made: another number, and they are made anew
 
 
 def kept(
