@@ -1,6 +1,7 @@
 """Accuracy against seconds on TikTok: the models of `fuserec benchmark tiktok`, and peers, in one run.
 
 python benchmarks/speed.py ../shared/data/tiktok [--cornac PYTHON] [--json FILE] [--plot PNG] [--only TEXT]
+    [--epochs 2]        whether it all runs, in a few minutes: learned models have so many epochs
 
 Every model is fitted in a process of its own; accuracy is that of the validation part, test stays shut. Peers:
 
@@ -40,6 +41,18 @@ def components():
     from fuserec.recipe import Component
 
     return {part.label: part for part in [Component(name="BPR"), *TIKTOK.models]}
+
+
+def shortened(part, epochs):
+    """A model {name, options}, or what it is made of → the same with so many epochs wherever there are any."""
+    from fuserec.registry import load
+
+    if isinstance(part, list | tuple):
+        return [shortened(one, epochs) for one in part]
+    if not isinstance(part, dict) or not epochs:
+        return part
+    found = {key: shortened(value, epochs) for key, value in part.items()}
+    return found | ({"epochs": epochs} if hasattr(load("recommender", part["name"]), "epochs") else {})
 
 
 def sparse_light_gcn():
@@ -84,8 +97,8 @@ def sparse_light_gcn():
     return SparseLightGCN, adjacency
 
 
-def fit(folder, label):
-    """A label → seconds, memory, accuracy on validation, and its curve over epochs, where there are any."""
+def fit(folder, label, epochs="0"):
+    """A label, and epochs unless 0 → seconds, memory, accuracy on validation, and its curve over epochs, if any."""
     import torch  # noqa: F401 what it loads is no part of the fit
 
     from fuserec import make
@@ -93,10 +106,10 @@ def fit(folder, label):
 
     parts = parts_of(folder)
     known = components()
-    if label == SPARSE:
-        model = sparse_light_gcn()[0](**next(part for part in known.values() if part.name == "LightGCN").options)
-    else:
-        model = make("recommender", known[label].name, known[label].options)
+    part = known[label] if label != SPARSE else next(part for part in known.values() if part.name == "LightGCN")
+    options = shortened({"name": part.name, **part.options}, int(epochs))
+    del options["name"]
+    model = sparse_light_gcn()[0](**options) if label == SPARSE else make("recommender", part.name, options)
     before = peak_mb()
     curve = []
     start, cpu = time.perf_counter(), cpu_seconds()
@@ -292,7 +305,7 @@ def plot(rows, file):
 def short(label):
     """What fits into the plot."""
     if label.startswith("LateFusion"):
-        return "LateFusion of LightGCN and a walk"
+        return "LateFusion" + (", no content" if "ContentWalk" not in label else "")
     return label if label.startswith("RandomWalk") else label.partition("(")[0]
 
 
@@ -303,6 +316,7 @@ def main():
     parser.add_argument("--json", type=Path, help="what was measured is kept there, and not measured again")
     parser.add_argument("--plot", type=Path, help="write the plot there, PNG")
     parser.add_argument("--only", default="", help="only models with this in their label")
+    parser.add_argument("--epochs", type=int, default=0, help="so many of learned models, to see whether it all runs")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -334,15 +348,16 @@ def main():
             given.json.write_text(json.dumps({"models": rows}) + "\n")
 
     known = [row["label"] for row in rows]
+    peer = PEER | ({"max_iter": given.epochs} if given.epochs else {})
     if given.cornac and CORNAC not in known:
         with tempfile.TemporaryDirectory() as folder:
             pairs, factors = Path(folder) / "pairs.npy", Path(folder) / "factors.npz"
             child("pairs", pairs)
-            fitted = child("cornac", pairs, factors, json.dumps(PEER), python=given.cornac)
-            keep({"label": CORNAC, "options": PEER} | fitted | ({} if "failed" in fitted else child("score", factors)))
+            fitted = child("cornac", pairs, factors, json.dumps(peer), python=given.cornac)
+            keep({"label": CORNAC, "options": peer} | fitted | ({} if "failed" in fitted else child("score", factors)))
     for label in [SPARSE, *child("labels")]:
         if label not in known and given.only in label:
-            keep({"label": label} | child("fit", label))
+            keep({"label": label} | child("fit", label, str(given.epochs)))
     told = {"benchmark": "speed", "selection": "validation", "test_opened": 0, "models": rows}
     told |= {"gradients": child("gradients"), "propagation": child("propagation")}
     if given.json:

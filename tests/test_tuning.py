@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from fuserec import evaluation, registry
-from fuserec.errors import MissingExtraError
+from fuserec.errors import MissingExtraError, OptionError
 from fuserec.preparation.split import split_by_time
 from fuserec.recipe import Component, Recipe
 from fuserec.tuning import space, tune, write_tuned, wrote
@@ -35,6 +35,36 @@ def test_spaces_are_around_the_defaults_and_leave_out_what_is_given():
     walk = space("ContentWalk", {"hops": 3})
     assert "hops" not in walk and walk["content"] == (0.0, 1.0) and walk["neighbors"] == (5, 500)
     assert space("Popular", {}) == {}
+
+
+def test_small_shares_are_searched_in_steps_of_size_and_how_a_run_is_made_is_not():
+    bpr = space("BPR", {})
+    assert bpr["l2"] == (1e-4, 1e-2) and bpr["average"] == (0.0, 1.0)
+    assert not {"precision", "patience", "device", "seed"} & set(bpr)
+
+
+def test_a_recipe_says_what_is_searched_and_the_model_as_it_is_belongs_to_it(parts):
+    walk = part("RandomWalk", search={"hops": [1, 3]})
+    found = tune(walk, parts.train, parts.validation, trials=4)
+    assert found.default > 0 and set(found.component.options) <= {"hops"} and found.component.options.get("hops") != 2
+    assert "search" not in walk.label and walk.options == {}
+    few = part("RandomWalk", discount=0.0, search={"hops": [2, 4, 5]})  # three: choices; the default is one too
+    assert few.make("recommender").discount == 0.0
+    assert set(tune(few, parts.train, parts.validation, trials=3).component.options) <= {"discount", "hops"}
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"hops": [1, "x"]}, "RandomWalk: hops = 'x'"),
+        ({"hop": [1, 3]}, "no option 'hop'"),
+        ({"discount": [0.0, 1.0]}, "search has discount"),
+        ({"hops": []}, "search has hops"),
+    ],
+)
+def test_a_search_that_cannot_be_is_told_before_anything_runs(search, message):
+    with pytest.raises(OptionError, match=message):
+        Recipe.parse({"models": [{"name": "RandomWalk", "discount": 0.0, "search": search}]})
 
 
 def test_a_search_finds_what_is_better_and_goes_on_where_it_stopped(parts, tmp_path):

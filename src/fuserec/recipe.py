@@ -69,10 +69,14 @@ def _named(value: Any) -> Any:
 
 
 class Component(BaseModel):
-    """A component by its registered name, and its options; in TOML a string or a table with `name`."""
+    """A component by its registered name, and its options; in TOML a string or a table with `name`.
+
+    search: option → what `tune` tries instead of what it knows: two numbers (from, to) or choices
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
+    search: dict[str, list[Any]] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -86,7 +90,16 @@ class Component(BaseModel):
         return f"{self.name}({told})" if told else self.name
 
     def make(self, kind: str) -> Any:
-        """The component itself; raises `OptionError`."""
+        """The component itself; raises `OptionError`, also for values to try that it would not take."""
+        for option, among in (self.search or {}).items():
+            if option in self.options or not among:
+                found = self.options.get(option, "nothing")
+                raise OptionError(
+                    f"{self.name}: search has {option} = {among}, and it is given as {found!r}; "
+                    "give an option, or say between what to search it"
+                )
+            for value in among:
+                registry.make(kind, self.name, {**self.options, option: value})
         return registry.make(kind, self.name, self.options)
 
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 # Options that say how a run is made, not what is learned.
-FIXED = ("seed", "device", "checkpoint", "steps", "workers", "columns", "by", "max_items", "sweeps", "burn", "keep")
+FIXED = """seed device precision checkpoint patience steps workers columns by max_items sweeps burn keep""".split()
 HEAD = "# Written by fuserec tune: chosen on validation, test not read."
 TIMES = 10.0  # a number is searched from a tenth of its default to ten times it, on a logarithmic scale
+SMALL = 0.01  # a share up to this is searched so too: an l2 of .5 is no neighbor of one of .001
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def space(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A model's name and the options that a recipe fixes → option → what to try: a tuple of choices, or (low, high).
 
     A component may say it itself: field metadata `{"space": (1, 8)}` or `{"space": ["a", "b"]}`. Otherwise: both of a
-    bool, the choices of a Literal, 0 to 1 for a float in there, and a tenth to ten times the default of other numbers.
+    bool, the choices of a Literal, 0 to 1 for a float in there, and a tenth to ten times the default of other numbers
+    and of those up to `SMALL`.
     """
     component = registry.load(_kind(name), name)
     types = get_type_hints(component)
@@ -78,7 +80,7 @@ def space(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             found[option.name] = list(get_args(kind))
         elif default is MISSING or kind not in (int, float):
             continue
-        elif kind is float and 0.0 <= default <= 1.0 and option.name != "learning_rate":
+        elif kind is float and (default == 0.0 or SMALL < default <= 1.0) and option.name != "learning_rate":
             found[option.name] = (0.0, 1.0)
         elif default > 0:
             found[option.name] = (kind(max(default / TIMES, 1 if kind is int else 0)), kind(default * TIMES))
@@ -99,12 +101,13 @@ def tune(
     """A model of a recipe, train and validation → the options that are best on validation, after so many trials.
 
     Best: the highest ndcg@k, or the lowest RMSE of a model that predicts ratings.
-    Options that the recipe gives stay as they are. The first trial is the model as it is. storage: an SQLite file;
+    Options that the recipe gives stay as they are; what it wants searched (`Component.search`) is searched instead of
+    `space`. The first trial is the model as it is. storage: an SQLite file;
     trials that are there already count, so that a search that was stopped goes on. A model without options has one
     trial. Raises `DataError` where no trial worked, `MissingExtraError` without optuna.
     """
     optuna, kind = _optuna(), _kind(part.name)
-    searched = space(part.name, part.options)
+    searched = space(part.name, part.options) if part.search is None else _asked(part, part.search)
     told = json.dumps([part.label, train.sha256, validation.sha256, k, searched], sort_keys=True, default=str)
     study: Study = optuna.create_study(
         study_name=f"{part.label} {sha256(told.encode()).hexdigest()[:12]}",
@@ -143,6 +146,22 @@ def tune(
         len(study.trials),
         _importance(study, len(done)),
     )
+
+
+def _asked(part: Component, search: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """What a recipe wants searched, as `space` has it: of two numbers all between them, otherwise choices.
+
+    The model as it is belongs to it: it is the first trial.
+    """
+    model = part.make(_kind(part.name))
+    asked: dict[str, Any] = {}
+    for option, among in search.items():
+        default = getattr(model, option)
+        if len(among) == 2 and all(type(value) in (int, float) for value in (*among, default)):
+            asked[option] = (min(*among, default), max(*among, default))
+        else:
+            asked[option] = among if default in among else [default, *among]
+    return asked
 
 
 def _kind(name: str) -> str:

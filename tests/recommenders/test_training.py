@@ -115,14 +115,16 @@ import sys
 sys.path.insert(0, {root!r})
 from tests.planted import checkerboard
 from fuserec import make
-options = {{"negatives": 64, "epochs": 100_000, "patience": 100_000, "checkpoint": {folder!r}, "average": 0.9}}
+options = {{"negatives": 64, "epochs": 100_000, "patience": 100_000, "checkpoint": {folder!r}, "average": 0.9,
+           "precision": {precision!r}}}
 make("recommender", "SoftmaxFactors", options).fit(checkerboard())
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_model(tmp_path):
+@pytest.mark.parametrize("precision", ["full", "half"])
+def test_a_killed_run_goes_on_to_the_same_model(precision, tmp_path):
     folder, root = tmp_path / "states", str(Path(__file__).parents[2])
-    child = subprocess.Popen([sys.executable, "-c", CHILD.format(root=root, folder=str(folder))])
+    child = subprocess.Popen([sys.executable, "-c", CHILD.format(root=root, folder=str(folder), precision=precision)])
     started = time.monotonic()
     while not list(folder.glob("*.safetensors")) and time.monotonic() - started < 60:
         time.sleep(0.05)
@@ -130,7 +132,7 @@ def test_a_killed_run_goes_on_to_the_same_model(tmp_path):
     child.wait()
     (state,) = folder.glob("*.safetensors")
     told = []
-    options = {"negatives": 64, "average": 0.9, "patience": 100_000}
+    options = {"negatives": 64, "average": 0.9, "patience": 100_000, "precision": precision}
     done = int(_epoch(state))
     resumed = make("recommender", "SoftmaxFactors", {**options, "epochs": done + 3, "checkpoint": str(folder)})
     resumed.fit(checkerboard(), on_progress=lambda *args: told.append(args))
@@ -148,6 +150,33 @@ def _epoch(state):
 
     with safe_open(state, framework="numpy") as stored:
         return json.loads(stored.metadata()["about"])["epoch"]
+
+
+HALVED = {
+    "SoftmaxFactors": {"negatives": 64, "learning_rate": 0.02},
+    "LightGCN": {"negatives": 64},
+    "VBPR": {},
+    "TwoTower": {"negatives": 64},
+    "FREEDOM": {"negatives": 64, "gate": True},
+    "NeuMF": {},
+    "SASRec": {},
+    "GRU4Rec": {},
+    "MultiInterest": {},
+}
+
+
+@pytest.mark.parametrize("name", HALVED)
+def test_products_in_half_precision_learn_as_well(name, split):
+    full, half = (
+        make("recommender", name, {**HALVED[name], "epochs": 8, "patience": 8, "precision": precision}).fit(
+            split.train, split.validation
+        )
+        for precision in ("full", "half")
+    )
+    assert (half.losses_ != full.losses_).any()  # it is in effect
+    np.testing.assert_allclose(half.losses_, full.losses_, rtol=0.1)
+    assert half.validation_.max() > full.validation_.max() - 0.05 > 0.42  # by chance .39
+    assert half.item_vectors_.dtype == np.float32 and np.isfinite(half.score(np.arange(4))).all()
 
 
 def test_other_options_or_data_have_a_state_of_their_own_and_rubbish_is_told(split, tmp_path):
