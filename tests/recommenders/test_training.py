@@ -41,6 +41,14 @@ def test_the_judge_measures_what_evaluation_measures(split):
         np.testing.assert_allclose(np.concatenate(blocks), expected.values["ndcg@5"])
 
 
+def test_who_has_no_history_judges_nothing(split):
+    seen, held = split.train.seen.copy(), split.validation.seen
+    judges = HeldOut.of(seen, held, 0).users
+    seen.data[seen.indptr[judges[0]] : seen.indptr[judges[0] + 1]] = 0.0
+    seen.eliminate_zeros()
+    np.testing.assert_array_equal(HeldOut.of(seen, held, 0).users, judges[1:])
+
+
 def test_held_out_are_single_interactions_of_users_with_three(split):
     data = split.train
     train, held = hold_out(data, seed=3, share=0.1)

@@ -131,8 +131,10 @@ class LateFusion(Combination):
         return self._fitted_weights(models, HeldOut.of(parts.train.seen, last, self.seed, MOST_USERS))
 
     def _fitted_weights(self, models: Sequence[Recommender], held_out: HeldOut) -> NDArray[np.float32]:
-        """Fitted models and users to judge by → the weights with which they rank best."""
+        """Fitted models and users to judge by → the weights with which they rank best; ones where nobody is left."""
         blocks = held_out.blocks()
+        if not blocks:
+            return np.ones(len(models), np.float32)
         normalized = [[self._normalized(one) for one in self._scores(models, block.users)] for block in blocks]
 
         def ndcg(weights: NDArray[np.float32]) -> float:

@@ -227,10 +227,13 @@ class HeldOut:
 
     @classmethod
     def of(cls, seen: csr_matrix, validation: csr_matrix, seed: int, most: int = MOST_USERS) -> "HeldOut":
-        """What users chose in training and in validation, CSR → up to `most` users with an item that is new to them."""
+        """What users chose in training and in validation, CSR → up to `most` users with an item that is new to them.
+
+        Users without a history are left out: what they are recommended is what is popular, whatever a model learns.
+        """
         new = (validation - validation.multiply(seen)).tocsr()
         new.eliminate_zeros()
-        users = np.flatnonzero(np.diff(new.indptr))
+        users = np.flatnonzero(np.diff(new.indptr) * np.diff(seen.indptr))
         users = np.sort(np.random.default_rng(seed).permutation(users)[:most])
         return cls(users, seen[users], new[users])
 
