@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 # Options that say how a run is made, not what is learned.
-FIXED = """seed device precision checkpoint patience steps workers columns by max_items sweeps burn keep""".split()
+FIXED = """seed device precision checkpoint patience steps workers columns by max_items sweeps burn keep kept""".split()
 HEAD = "# Written by fuserec tune: chosen on validation, test not read."
 TIMES = 10.0  # a number is searched from a tenth of its default to ten times it, on a logarithmic scale
 SMALL = 0.01  # a share up to this is searched so too: an l2 of .5 is no neighbor of one of .001
