@@ -274,7 +274,7 @@ def plot(rows, file):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 5.2))
-    for row in rows:
+    for place, row in enumerate(sorted(rows, key=lambda row: row["cpu_seconds"])):
         seconds = max(row["cpu_seconds"], 0.01)
         if row.get("curve"):
             line = axes.plot(*zip(*row["curve"], strict=True), linewidth=1, alpha=0.7)[0]
@@ -286,7 +286,7 @@ def plot(rows, file):
         axes.annotate(
             row["short"],
             (seconds, row["ndcg"]),
-            (-6 if right else 6, 5),
+            (-6 if right else 6, 5 if place % 2 else -12),  # above and below, or neighbors write over each other
             textcoords="offset points",
             ha="right" if right else "left",
             fontsize=8,
