@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import betainc
 
-from fuserec.data.catalog import Catalog
+from fuserec.data.catalog import MEDIA, Catalog
 from fuserec.errors import OptionError
 from fuserec.interest.groups import Aspect, aspects_of, name_of, telling_words
 from fuserec.recommenders.multi_interest import MultiInterest
@@ -21,7 +21,6 @@ LIFT = 1.5  # times its share of the catalog, for a group to be worth telling
 PRIOR = 2.0  # items at the base rate that are added to a history, so that a short one says less
 RECOMMENDED = 50  # items that the model would recommend, among which shares are told too
 N_SHOWN = 5  # items that say so, and typical ones
-MEDIA = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)
