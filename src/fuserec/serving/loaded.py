@@ -73,8 +73,8 @@ class Loaded:
         told = [__version__, self.manifest, catalog.ids[n_base:], columns]
         found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for name in given_vectors(self.model):
-            found.update(self.model.embeddings_[name].vectors[n_base:])
-        found.update(self.allowed)
+            found.update(self.model.embeddings_[name].vectors[n_base:].tobytes())
+        found.update(self.allowed.tobytes())
         return found.hexdigest()
 
     def diverse(self, diversity: float | None) -> Recommender:
