@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
 MOST_EXACT = 20_000  # items whose neighbours are looked for among all
 PROBES = 32  # cells looked into, of 3 sqrt(n)
+ROWS_COPIED = 2_000  # vectors that are copied at a time, to be multiplied
 ROWS_SORTED = 20_000  # of a sparse matrix, whose entries are sorted at a time
 PER_CELL = 40  # points by which its center is found; with fewer faiss warns
 
@@ -149,8 +150,8 @@ def _nearest(
 ) -> csr_matrix:
     """Unit vectors (n_items, dim) → CSR (n_items, n_items): the k nearest `among` others of each of `rows`."""
     n_items = len(vectors)
-    candidates = vectors[among]  # (m, dim)
-    size = block_rows(len(among))
+    candidates = vectors if len(among) == n_items else vectors[among]  # (m, dim)
+    size = min(block_rows(len(among)), ROWS_COPIED)
     blocks = []
     for start in range(0, len(rows) if len(among) else 0, size):
         here = rows[start : start + size]
