@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 BLOCK_CELLS = 1_000_000  # cells of a score block: 4 MB of float32, which caches hold
 MOST_EXACT = 20_000  # items whose neighbours are looked for among all
 PROBES = 32  # cells looked into, of 3 sqrt(n)
+ROWS_COPIED = 2_000  # vectors that are copied at a time, to be multiplied
 ROWS_SORTED = 20_000  # of a sparse matrix, whose entries are sorted at a time
 PER_CELL = 40  # points by which its center is found; with fewer faiss warns
 
@@ -75,22 +76,51 @@ def symmetric_graph(vectors: NDArray[np.float32], k: int, present: NDArray[np.bo
 def grown_graph(graph: csr_matrix, vectors: NDArray[np.float32], k: int, present: NDArray[np.bool_]) -> csr_matrix:
     """The `symmetric_graph` of the first n items, and vectors of all n + m → the `symmetric_graph` of all.
 
-    Only cosines of the m new items are made; of the others, the graph tells which can be among the nearest.
+    Only cosines of the m new items are made; of the others, the graph tells which can be among the nearest. Rows that
+    no new item is near to are copied as they are.
     """
     n_items = len(vectors)
     known = np.flatnonzero(present)
     new = known[known >= graph.shape[0]]
-    among_all = _nearest(vectors, new, known, k, 0.0)
+    graph = enlarged(graph, (n_items, n_items))
     among_new = _nearest(vectors, known, new, k, 0.0)
-    candidates = enlarged(graph, (n_items, n_items)).maximum(among_all.maximum(among_new))
-    nearest = sparse_top_k(candidates.maximum(candidates.T), k)
-    return nearest.maximum(nearest.T).tocsr().astype(np.float32)
+    among_new.data[among_new.data <= np.repeat(_least(graph, k), np.diff(among_new.indptr))] = 0.0
+    among_new.eliminate_zeros()
+    candidates = among_new.maximum(_nearest(vectors, new, known, k, 0.0))
+    candidates = candidates.maximum(candidates.T).tocsr()
+    nearer = np.diff(candidates.indptr) > 0  # has new candidates: its k nearest may be others now
+    rows = np.union1d(np.flatnonzero(nearer), graph[nearer].indices)  # those, and whoever may lose them
+    here = csr_matrix((np.ones(len(rows), np.float32), (rows, np.arange(len(rows)))), (n_items, len(rows)))
+    nearest = here @ sparse_top_k(graph[rows].maximum(candidates[rows]), k)
+    edges = nearest.maximum(nearest.T).tocoo()
+    edges.data[~(nearer[edges.row] | nearer[edges.col])] = 0.0  # these may be more than those of `rows`
+    stay = (here @ graph[rows]).tocoo()
+    stay.data[nearer[stay.row] | nearer[stay.col]] = 0.0
+    changed = (edges.tocsr() + stay.tocsr())[rows]
+    changed.eliminate_zeros()
+    return with_rows(graph, rows, changed.astype(np.float32))
 
 
 def enlarged(matrix: csr_matrix, shape: tuple[int, int]) -> csr_matrix:
     """CSR → CSR of a larger shape, the rows and columns added being empty."""
     indptr = np.pad(matrix.indptr, (0, shape[0] - matrix.shape[0]), mode="edge")
     return csr_matrix((matrix.data, matrix.indices, indptr), shape=shape)
+
+
+def with_rows(matrix: csr_matrix, rows: NDArray[np.int64], others: csr_matrix) -> csr_matrix:
+    """CSR (n, m), row numbers (b,) and CSR (b, m) → the matrix with these in place of those rows."""
+    place = np.arange(matrix.shape[0])
+    place[rows] = len(place) + np.arange(len(rows))
+    return vstack([matrix, others], "csr")[place]
+
+
+def _least(graph: csr_matrix, k: int) -> NDArray[np.float32]:
+    """CSR (n, m) → what an entry has to exceed to be among the k largest of its row, or less, float32 (n,)."""
+    count = np.diff(graph.indptr)
+    least = np.zeros(len(count), np.float32)
+    least[count > 0] = np.minimum.reduceat(graph.data, graph.indptr[:-1][count > 0]) if graph.nnz else 0.0
+    least[count < k] = 0.0
+    return least
 
 
 def sparse_top_k(matrix: csr_matrix, k: int) -> csr_matrix:
@@ -120,8 +150,8 @@ def _nearest(
 ) -> csr_matrix:
     """Unit vectors (n_items, dim) → CSR (n_items, n_items): the k nearest `among` others of each of `rows`."""
     n_items = len(vectors)
-    candidates = vectors[among]  # (m, dim)
-    size = block_rows(len(among))
+    candidates = vectors if len(among) == n_items else vectors[among]  # (m, dim)
+    size = min(block_rows(len(among)), ROWS_COPIED)
     blocks = []
     for start in range(0, len(rows) if len(among) else 0, size):
         here = rows[start : start + size]

@@ -1,6 +1,10 @@
 """Vectors of items: nobody else changes them, and cosines are made block by block."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import pytest
 
 from fuserec.data import embeddings
 from fuserec.data.embeddings import Embeddings, cosines, unit
@@ -15,6 +19,46 @@ def test_vectors_are_a_copy_unless_nobody_else_may_change_them():
     assert Embeddings(made.vectors, present, "test").vectors is made.vectors
     other = Embeddings(made.vectors, np.array([False, True, False, True]), "test")
     assert not other.vectors[0].any() and made.vectors[0].any()
+
+
+def test_vectors_of_more_items_share_memory_and_change_nobody_elses():
+    rng = np.random.default_rng(0)
+
+    def made(n):
+        return Embeddings(rng.standard_normal((n, 3)), np.ones(n, bool), "test")
+
+    first, one, two, other = made(5), made(1), made(2), made(1)
+    expected = first.vectors.copy()
+    longer = first.followed_by(one, 1)
+    longest = longer.followed_by(two, 2).followed_by(None, 1)
+    assert np.shares_memory(first.vectors, longest.vectors) and np.shares_memory(longer.vectors, longest.vectors)
+    aside = longer.followed_by(other, 1)  # not after the two
+    again = first.followed_by(made(200), 200)  # more than there is room for
+    assert not np.shares_memory(longest.vectors, aside.vectors)
+    np.testing.assert_array_equal(first.vectors, expected)
+    np.testing.assert_array_equal(longer.vectors, np.concatenate([expected, one.vectors]))
+    np.testing.assert_array_equal(
+        longest.vectors, np.concatenate([expected, one.vectors, two.vectors, np.zeros((1, 3))])
+    )
+    np.testing.assert_array_equal(aside.vectors, np.concatenate([expected, one.vectors, other.vectors]))
+    np.testing.assert_array_equal(again.vectors[:5], expected)
+    assert longest.present.tolist() == [True] * 8 + [False] and not longest.vectors.flags.writeable
+    kept = pickle.loads(pickle.dumps(longer))
+    np.testing.assert_array_equal(kept.followed_by(two, 2).vectors[6:], two.vectors)
+    with pytest.raises(ValueError, match="vectors of 1 numbers; expected 3"):
+        first.followed_by(Embeddings(np.ones((1, 1)), np.ones(1, bool), "test"), 1)
+
+
+def test_many_threads_follow_the_same_vectors():
+    first = Embeddings(np.zeros((4, 2)), np.ones(4, bool), "test").followed_by(None, 1)
+
+    def follow(number):
+        more = Embeddings(np.full((1, 2), number), np.ones(1, bool), "test")
+        return first.followed_by(more, 1).followed_by(more, 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(follow, range(400))):
+            assert found.vectors.tolist() == [[0.0] * 2] * 5 + [[float(number)] * 2] * 2
 
 
 def test_cosines_in_blocks_are_those_of_all_at_once(monkeypatch):

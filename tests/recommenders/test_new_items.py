@@ -103,6 +103,18 @@ def test_a_grown_graph_is_that_of_all_items():
     assert nothing_new.shape == (60, 60) and nothing_new[50:].nnz == 0
 
 
+def test_a_new_item_leaves_rows_that_it_is_not_near_to_as_they_were():
+    """Also where these are not the nearest of all, as in large catalogs, whose neighbours are found approximately."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    present = np.ones(300, bool)
+    graph = symmetric_graph(vectors[:299], 10, present[:299])  # rows have more than the five nearest
+    before, after = graph.toarray(), grown_graph(graph, vectors, 5, present).toarray()
+    np.testing.assert_array_equal(after, after.T)
+    assert 0 < (after[:-1, :-1] != before).any(axis=1).sum() < 150 and 0 < np.count_nonzero(after[-1]) < 20
+
+
 def test_a_new_item_is_encoded_like_the_others_and_rules_apply_to_it():
     shop = checkerboard(vectors=False)
     titles = tuple(f"{'red kite' if row % 2 else 'blue boat'} of wood {row}" for row in range(shop.n_items))

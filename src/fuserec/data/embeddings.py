@@ -10,6 +10,7 @@ from fuserec.data.catalog import MODALITIES
 from fuserec.errors import DataError, OptionError, did_you_mean
 
 BLOCK = 16_384  # vectors that are looked at together
+FEW = 1_024  # vectors that fit into the cache of a core
 SHARED = "shared-"  # what the names of vectors in the shared space begin with; the column's name follows
 
 
@@ -31,6 +32,7 @@ class Embeddings:
     parts: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     filled: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))  # empty: none
     _center: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
+    _free: list[int] = field(default_factory=list, init=False, repr=False)  # see `_extended`
 
     def __post_init__(self) -> None:
         vectors = self.vectors
@@ -99,7 +101,11 @@ class Embeddings:
 
         Rows of absent items, and of items at the mean itself, are zero.
         """
-        return _centered_unit(self.vectors, self.present, self.center(fit_on))
+        center, found = self.center(fit_on), np.empty_like(self.vectors)
+        for start in range(0, self.n_items, FEW):  # at once, the memory of two more such arrays would be asked for
+            here = slice(start, start + FEW)
+            found[here] = _centered_unit(self.vectors[here], self.present[here], center)
+        return found
 
     def cosines_to(self, asked: NDArray[np.float32], fit_on: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """A unit vector (dim,) → its cosine with each `centered_unit` vector, float32 (n_items,).
@@ -119,20 +125,49 @@ class Embeddings:
         return only
 
     def followed_by(self, more: "Embeddings | None", n_more: int) -> "Embeddings":
-        """The same with the vectors of `n_more` items below; None: they have none of this kind."""
+        """The same with the vectors of `n_more` items below; None: they have none of this kind.
+
+        Raises `ValueError` for vectors of another length.
+        """
         if more is None:
             none = np.zeros(n_more, bool)
             more = replace(self, vectors=np.zeros((n_more, self.dim), np.float32), present=none, parts={}, filled=none)
         absent = np.zeros(n_more, bool)
-        vectors = np.concatenate([self.vectors, more.vectors])
-        vectors.setflags(write=False)  # so that it is not copied
-        return replace(
+        if more.dim != self.dim:
+            raise ValueError(f"vectors of {more.dim} numbers; expected {self.dim}")
+        vectors, free = self._extended(more.vectors)
+        followed = replace(
             self,
             vectors=vectors,
             present=np.concatenate([self.present, more.present]),
             parts={name: np.concatenate([part, more.parts.get(name, absent)]) for name, part in self.parts.items()},
             filled=np.concatenate([self.filled, more.filled]),
         )
+        object.__setattr__(followed, "_free", free)
+        return followed
+
+    def _extended(self, more: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[int]]:
+        """The vectors with those of more items below, and `_free` of these: in the same memory, where there is room.
+
+        `vectors` are the first rows of a larger array then. All that share it share the list `_free`, with one number:
+        its first row that nobody has. Who takes the number may write from there on; who finds another goes elsewhere.
+        """
+        n, size = self.n_items, self.n_items + len(more)
+        try:
+            free = self._free.pop()
+        except IndexError:  # no such array, or another thread writes to it
+            free = -1
+        room, left = self.vectors.base, self._free
+        if free != n or room is None or len(room) < size:
+            if free >= 0:
+                left.append(free)
+            room, left = np.empty((size + size // 8 + 64, self.dim), np.float32), []
+            room[:n] = self.vectors
+            object.__setattr__(self, "vectors", _read_only(room[:n]))  # the same numbers
+            object.__setattr__(self, "_free", left)
+        room[n:size] = more
+        left.append(size)
+        return _read_only(room[:size]), left
 
 
 def _centered_unit(
@@ -144,6 +179,11 @@ def _centered_unit(
     np.divide(centered, length, out=centered, where=length > 1e-8)  # in place: `unit` would take the memory twice
     centered[length[:, 0] <= 1e-8] = 0.0
     return centered
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    array.setflags(write=False)
+    return array
 
 
 def check_vectors(names: Iterable[str], known: Iterable[str], who: str = "") -> None:

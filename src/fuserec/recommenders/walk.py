@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ WIDE = 32  # users in a block from which it pays to import torch
 FEW = 0.1  # share of places with walkers, up to which only the edges that leave those are looked at
 WALKERS = 32  # columns that walk at the same time: where they are fits into the cache of a core
 SELDOM = 4  # of items that nobody chose, which walkers seldom reach, the table has a quarter of `kept` a row
-CHANGED = 1e-5  # of a walker's chances, from which an edge is another
 FEW_ITEMS = 2_000  # up to so many, all are walked from again when items are added: in a tenth of a second
 Mass = NDArray[np.float32]  # (n_items, b): where b walkers are; a column sums to at most 1
 
@@ -130,7 +130,6 @@ class ContentWalk(RandomWalk):
 
     graphs_: column → CSR (n_items, n_items), symmetric, cosines of near items
     scales_: column → float32 (n_items,); graph times scale is the share of an item's walkers that take an edge
-    by_content_: CSR (n_items, n_items), the sum of those over the columns, from a column's item to a row's
     content_share_: float32 (n_items,), the share of an item's walkers that move by content
     """
 
@@ -164,23 +163,23 @@ class ContentWalk(RandomWalk):
             embeddings = self.embeddings_[name]
             unit = embeddings.centered_unit(self.popularity_ > 0)
             graphs[name] = grown_graph(graph, unit, self.neighbors, embeddings.present)
-        self.graphs_, before = graphs, self.by_content_
+        self.graphs_, before = graphs, self.scales_
         self._weigh()
         if self.walks_ is not None:
-            self.walks_ = self._grown(self.walks_, enlarged(before, (n_items, n_items)))
+            self.walks_ = self._grown(self.walks_, before)
 
-    def _grown(self, walks: csr_matrix, before: csr_matrix) -> csr_matrix:
-        """The walks of the first items, and `by_content_` before there were more → the walks of all.
+    def _grown(self, walks: csr_matrix, before: Mapping[str, NDArray[np.float32]]) -> csr_matrix:
+        """The walks of the first items, and `scales_` before there were more → the walks of all.
 
         Walked again: from new items, and from those whose content edges changed. From all others, walks to new items
         are those that lead back from these, and walks to known items stay as they were: what changed is a hop or more
         away. Few items or many new ones are walked from altogether.
         """
-        n_known, n_items = walks.shape[0], before.shape[0]
+        n_known, n_items = walks.shape[0], self.catalog_.n_items
         if n_items <= FEW_ITEMS or n_items - n_known > WALKERS:
             return self._walks_from(np.arange(n_items))
-        change = self.by_content_ - before
-        again = np.union1d(np.arange(n_known, n_items), change.indices[np.abs(change.data) > CHANGED])
+        changed = [self.scales_[name][:n_known] != scale for name, scale in before.items()]  # edges came or went
+        again = np.concatenate([np.flatnonzero(np.any(changed, axis=0)), np.arange(n_known, n_items)])
         chosen = self.popularity_ > 0
         known = enlarged(walks, (n_items, n_items))
         to_new = np.zeros((n_items, n_items - n_known), np.float32)
@@ -200,7 +199,7 @@ class ContentWalk(RandomWalk):
         total = np.zeros_like(mass)
         for hop in range(self.hops):
             over_community = self.to_users_.T @ (self.to_items_.T @ mass)
-            by_content = self.by_content_.T @ mass
+            by_content = sum(self.scales_[name][:, None] * (graph @ mass) for name, graph in self.graphs_.items())
             mass = over_community + self.content_share_[:, None] * (by_content - over_community)
             total += np.float32(self.fade**hop) * mass
         return total
@@ -216,11 +215,21 @@ class ContentWalk(RandomWalk):
             ).astype(np.float32)
             for name in total
         }
-        by_column = (graph @ diags(self.scales_[name]) for name, graph in self.graphs_.items())
-        self.by_content_ = csr_matrix(sum(by_column), dtype=np.float32)
+        vars(self).pop("by_content", None)  # of the graphs before
         # Nobody chose it: all by content. No content edge: all over the community.
         lean = np.where(self.popularity_ > 0, np.where(leaving > 0, self.content, 0.0), 1.0)
         self.content_share_ = lean.astype(np.float32)  # (n_items,)
+
+    @cached_property
+    def by_content(self) -> csr_matrix:
+        """CSR (n_items, n_items), float32: the graphs times their scales, summed; from a column's item to a row's.
+
+        Many walkers at once go by it; a server of a large catalog does not need it.
+        """
+        return sum(
+            csr_matrix((graph.data * self.scales_[name][graph.indices], graph.indices, graph.indptr), graph.shape)
+            for name, graph in self.graphs_.items()
+        )
 
     def _chosen_columns(self, dataset: Dataset) -> list[str]:
         available = list(dataset.column_vectors)
@@ -242,11 +251,12 @@ class ContentWalk(RandomWalk):
 
     def _content_hop(self, mass: Mass) -> Mass:
         starts = _few(mass)
-        if starts is None:
-            return _moved(mass, self.by_content_)
+        if starts is None and mass.shape[1] >= WIDE:
+            return _moved(mass, self.by_content)
         moved: Mass = np.zeros_like(mass)
         for name, graph in self.graphs_.items():  # symmetric: its rows are the edges that leave
-            moved += _moved_from(starts, self.scales_[name][:, None] * mass, graph)
+            leaving = self.scales_[name][:, None] * mass
+            moved += graph @ leaving if starts is None else _moved_from(starts, leaving, graph)
         return moved
 
     def explain(self, user: int, items: Rows) -> list[dict[str, float]]:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from json import dumps
+from json import dumps, loads
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fuserec.data.recommendations import Recommendations
+from fuserec.data.recommendations import Recommendations, Recommended
 from fuserec.recommenders.reach import best_reached
 from fuserec.recommenders.recommender import Recommender, Rows, Scores
 from fuserec.serving.loaded import Loaded
@@ -35,6 +35,13 @@ class Answer:
     def json(self) -> bytes:
         """The same as bytes, made once."""
         return dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def of_json(cls, told: str) -> "Answer":
+        """The same the other way. Raises `ValueError`, `KeyError` or `TypeError` for what is no answer."""
+        found = loads(told)
+        items = Recommendations(found["query"], tuple(Recommended(**item) for item in found["items"]))
+        return cls(items, found["basis"], tuple(found["unknown_items"]))
 
 
 def candidates(loaded: Loaded, *left_out: Rows) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """A model as it serves: with the items added online, without those removed; replaced as a whole, never changed."""
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fuserec import __version__
 from fuserec.artifact import load_model, read_manifest
 from fuserec.data.catalog import Catalog, Column
 from fuserec.data.embeddings import SHARED, Embeddings
@@ -57,6 +60,22 @@ class Loaded:
     def reaches(self) -> bool:
         """Whether the model finds the best items without looking at all of them: in a millisecond, not in many."""
         return self.model.reach(0 if len(self.model.users_) else -1, np.zeros(0, np.int64), 1) is not None
+
+    def is_quick(self, explain: bool, diversity: float | None) -> bool:
+        """Whether such a list takes a millisecond or two, and not more."""
+        return self.reaches and not explain and diversity is None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all that lists follow from but histories: the model, the items added since, and which may be shown."""
+        n_base, catalog = self.base.catalog_.n_items, self.model.catalog_
+        columns = {name: column.values[n_base:] for name, column in catalog.columns.items()}
+        told = [__version__, self.manifest, catalog.ids[n_base:], columns]
+        found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        for name in given_vectors(self.model):
+            found.update(self.model.embeddings_[name].vectors[n_base:].tobytes())
+        found.update(self.allowed.tobytes())
+        return found.hexdigest()
 
     def diverse(self, diversity: float | None) -> Recommender:
         """The model, with lists whose items are less alike where that is asked for."""

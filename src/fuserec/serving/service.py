@@ -1,11 +1,13 @@
 """Service: a fitted model and a store → recommendations, similar items, search; events and items in. No HTTP here."""
 
+import json
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -70,7 +72,7 @@ class Service:
 
     def is_quick(self, explain: bool, diversity: float | None) -> bool:
         """Whether such a list takes `recommend` a millisecond or two, and not more."""
-        return self._loaded.reaches and not explain and diversity is None
+        return self._loaded.is_quick(explain, diversity)
 
     def recommend(
         self,
@@ -92,9 +94,30 @@ class Service:
         if asked not in place:
             if len(place) >= LISTS_KEPT:
                 place.clear()
-            place[asked] = answer = self._recommend(loaded, user, k, explain, diversity, exclude)
+            make = self._recommend if loaded.is_quick(explain, diversity) else self._cached
+            place[asked] = answer = make(loaded, user, k, explain, diversity, exclude)
             return answer
         return place[asked]
+
+    def _cached(
+        self, loaded: Loaded, user: str, k: int, explain: bool, diversity: float | None, exclude: Sequence[str]
+    ) -> Answer:
+        """As `_recommend`, where that takes longer than to ask the store whether it was made before a restart."""
+        name = sha256(json.dumps([loaded.fingerprint, k, explain, diversity, *exclude]).encode()).hexdigest()
+        n_events = -1
+        try:
+            found, n_events = self.store.cached(user, name)
+            if found:
+                return Answer.of_json(found)
+        except (FuserecError, ValueError, KeyError, TypeError) as error:
+            log.warning("no list is read from the cache (%s: %s)", type(error).__name__, error)
+        answer = self._recommend(loaded, user, k, explain, diversity, exclude)
+        if answer.basis != "popularity":  # anybody may ask for users that there are not, without end
+            try:
+                self.store.cache(user, name, answer.json.decode(), n_events)
+            except FuserecError as error:
+                log.warning("a list is not kept in the cache: %s", error)
+        return answer
 
     def _recommend(
         self, loaded: Loaded, user: str, k: int, explain: bool, diversity: float | None, exclude: Sequence[str]

@@ -1,4 +1,4 @@
-"""The store in Redis: one stream of events, a list a user, hashes of items and keys."""
+"""The store in Redis: one stream of events, a list a user, hashes of items and keys; and lists that expire."""
 
 import json
 import logging
@@ -13,18 +13,28 @@ from fuserec.serving.stores.store import Event, Key, Store, StoredItem, without_
 
 log = logging.getLogger("fuserec.serving")
 PAGE = 1_000  # events read at a time
-# KEYS: known ids, stream. ARGV: for each event its id, the list of its user, its JSON. A script is atomic.
+LISTS, SECONDS = 16, 3600  # recommended lists of a user that are cached, and for how long after the last one came
+# KEYS: known ids, stream. ARGV: for each event its id, its user's history and lists, its JSON. A script is atomic.
 ADD = """
 local new = {}
-for place = 1, #ARGV, 3 do
+for place = 1, #ARGV, 4 do
     local added = redis.call('SADD', KEYS[1], ARGV[place])
     if added == 1 then
-        redis.call('XADD', KEYS[2], '*', 'event', ARGV[place + 2])
-        redis.call('RPUSH', ARGV[place + 1], ARGV[place + 2])
+        redis.call('XADD', KEYS[2], '*', 'event', ARGV[place + 3])
+        redis.call('RPUSH', ARGV[place + 1], ARGV[place + 3])
+        redis.call('DEL', ARGV[place + 2])
     end
     new[#new + 1] = added
 end
 return new
+"""
+# KEYS: a user's history and lists. ARGV: events that the list was made from, its name, its JSON, LISTS, SECONDS.
+CACHE = """
+if redis.call('LLEN', KEYS[1]) == tonumber(ARGV[1]) then
+    if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[4]) then redis.call('DEL', KEYS[2]) end
+    redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+    redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
 """
 
 
@@ -57,6 +67,7 @@ class RedisStore(Store):
     fuserec:events          stream, field `event`: JSON
     fuserec:event-ids       set of event ids
     fuserec:history:USER    list of the user's events as JSON
+    fuserec:lists:USER      hash, name → recommended list as JSON: a cache, the only key that expires
     fuserec:items           hash, item id → JSON
     fuserec:keys            hash, key id → JSON
     """
@@ -67,7 +78,7 @@ class RedisStore(Store):
         """`redis://localhost:6379/0` → the store."""
         self._redis, self._errors = connected(address)
         with self._errors():
-            self._add = self._redis.register_script(ADD)
+            self._add, self._cache = map(self._redis.register_script, (ADD, CACHE))
             self.ping()
             if self._redis.info("persistence").get("aof_enabled") == 0:
                 told = without_password(address)
@@ -75,7 +86,7 @@ class RedisStore(Store):
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Commit events in one script → for each, whether it is new."""
-        told = [(e.event_id, f"fuserec:history:{e.user_id}", json.dumps(asdict(e))) for e in events]
+        told = [(e.event_id, *_of_user(e.user_id), json.dumps(asdict(e))) for e in events]
         with self._errors():
             new = self._add(["fuserec:event-ids", "fuserec:events"], [part for parts in told for part in parts])
         return [bool(added) for added in new]
@@ -83,8 +94,20 @@ class RedisStore(Store):
     def history(self, user_id: str) -> list[Event]:
         """User id → the events of that user, the oldest first."""
         with self._errors():
-            found = self._redis.lrange(f"fuserec:history:{user_id}", 0, -1)
+            found = self._redis.lrange(_of_user(user_id)[0], 0, -1)
         return sorted((event_of(json.loads(event)) for event in found), key=lambda event: event.time)
+
+    def cached(self, user_id: str, name: str) -> tuple[str | None, int]:
+        """User id and name → the list, which an event would have removed, and how many events there are."""
+        history, lists = _of_user(user_id)
+        with self._errors(), self._redis.pipeline() as asked:
+            found, n_events = asked.hget(lists, name).llen(history).execute()
+        return found, n_events
+
+    def cache(self, user_id: str, name: str, told: str, n_events: int) -> None:
+        """Keep a list for `SECONDS`, at most `LISTS` a user; one that misses an event is not kept."""
+        with self._errors():
+            self._cache(_of_user(user_id), [n_events, name, told, LISTS, SECONDS])
 
     def events(self) -> Iterator[Event]:
         """Every event, as they came, read page by page."""
@@ -140,3 +163,8 @@ class RedisStore(Store):
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+
+def _of_user(user_id: str) -> tuple[str, str]:
+    """User id → the keys of the history and of the cached lists."""
+    return f"fuserec:history:{user_id}", f"fuserec:lists:{user_id}"

@@ -103,6 +103,19 @@ class Store(ABC):
     def history(self, user_id: str) -> list[Event]:
         """User id → the events of that user, the oldest first, then as they came."""
 
+    def cached(self, user_id: str, name: str) -> tuple[str | None, int]:
+        """User id and name → what `cache` keeps, or None; and how many events the user has.
+
+        Most stores have no cache.
+        """
+        return None, 0
+
+    def cache(self, user_id: str, name: str, told: str, n_events: int) -> None:  # noqa: B027, nothing to do
+        """Keep a user's list for a while, until an event of that user comes; not if more than `n_events` are there now.
+
+        n_events: as `cached` said before the history was read, so that no list is kept that misses an event
+        """
+
     @abstractmethod
     def events(self) -> Iterator[Event]:
         """Every event, as they came."""
