@@ -49,10 +49,8 @@ def planted(name, n_items, n_users, dim=128, seed=0):
 def recall(model, users, k=20):
     """A planted model and user rows → the share of the k best items that a server finds, which looks into cells."""
     exact, _ = model.rank(users, k)
-    found = 0
+    found, everything = 0, np.ones(model.catalog_.n_items, bool)
     for user, best in zip(users, exact, strict=True):
         seen = model.history.of_user(user)[0]
-        allowed = np.ones(model.catalog_.n_items, bool)
-        allowed[seen] = False
-        found += np.isin(best, best_reached(model.reach(int(user), seen, k + len(seen)), k, allowed)[0]).sum()
+        found += np.isin(best, best_reached(model.reach(int(user), seen, k + len(seen)), k, everything, seen)[0]).sum()
     return found / exact.size

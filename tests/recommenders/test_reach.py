@@ -7,7 +7,8 @@ from tests.recommenders.test_contract import fitted
 
 from fuserec.data.embeddings import unit
 from fuserec.fusion.fuser import fuse
-from fuserec.recommenders import cells
+from fuserec.recommenders import cells, factors
+from fuserec.recommenders.factors import LOOKED_AT
 from fuserec.recommenders.reach import best_reached
 from fuserec.retrieval import top_k
 
@@ -20,9 +21,7 @@ def train():
 def best_of(model, user, k, candidates):
     """As a server asks."""
     history = model.history.of_user(user)[0]
-    allowed = candidates.copy()
-    allowed[history] = False
-    return best_reached(model.reach(user, history, k + len(history)), k, allowed)
+    return best_reached(model.reach(user, history, k + len(history)), k, candidates, history)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +50,8 @@ def test_ties_break_by_row_and_scores_that_are_no_numbers_are_left_out():
     assert best_reached(found, 2, everything)[0].tolist() == [1, 3]
     assert best_reached(found, 5, everything)[0].tolist() == [1, 3, 5, 0, 7]
     assert best_reached(found, 7, everything) is None
+    assert best_reached(found, 3, everything, np.array([3, -1, 0, 3, 99]))[0].tolist() == [1, 5, 7]
+    assert best_reached((np.zeros(0, np.int64), np.zeros(0, np.float32)), 1, everything, np.array([3])) is None
 
 
 def test_models_that_look_at_all_items_say_so(train):
@@ -64,7 +65,7 @@ def test_models_that_look_at_all_items_say_so(train):
 def many(monkeypatch):
     """6,000 vectors around 60 centers, of very different lengths, as cells; and 50 vectors to multiply them with."""
     monkeypatch.setattr(cells, "LEAST_ITEMS", 5_000)
-    monkeypatch.setattr(cells, "PROBED", 8)  # of 232 cells, where a million items have 3,000
+    monkeypatch.setattr(cells, "PROBED_ALIKE", 32)  # of 232 cells, where a million items have 3,000
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((60, 16), dtype=np.float32)
     vectors = centers[rng.integers(0, 60, 6_000)] + 0.5 * rng.standard_normal((6_000, 16), dtype=np.float32)
@@ -78,8 +79,8 @@ def test_cells_find_nearly_all_of_the_largest_products_and_all_that_was_added(ma
     index = cells.index_of(found, vectors)
     more = np.concatenate([vectors, np.zeros((3, 16), np.float32)])
     best = top_k(asked @ vectors.T, 20)
-    rows = [cells.largest(index, 40, more, one) for one in asked]
-    assert all((np.diff(some) > 0).all() and len(some) == 43 and some[-3] == 6_000 for some in rows)
+    rows = [cells.largest(index, LOOKED_AT * 20, more, one) for one in asked]
+    assert all((np.diff(some) > 0).all() and len(some) == LOOKED_AT * 20 + 3 and some[-3] == 6_000 for some in rows)
     assert np.mean([np.isin(b, some).mean() for b, some in zip(best, rows, strict=True)]) > 0.99
     best = top_k(asked @ unit(vectors).T, 20)
     rows = [cells.alike(found, 6_003, one) for one in asked]
@@ -88,14 +89,43 @@ def test_cells_find_nearly_all_of_the_largest_products_and_all_that_was_added(ma
     assert cells.cells_of(vectors[:5_000]) == {}
 
 
+def test_codes_are_of_the_nearest_words_and_made_where_a_model_has_none(many):
+    vectors, found, asked = many
+    index = cells.index_of(found, vectors)
+    before = cells.index_of({name: found[name] for name in ("centers", "longest", "rows", "starts")}, vectors)
+    for one in asked:
+        assert cells.largest(before, 40, vectors, one).tolist() == cells.largest(index, 40, vectors, one).tolist()
+    odd = np.random.default_rng(0).standard_normal((600, 97), dtype=np.float32)  # two numbers a word, and a zero
+    rows = np.arange(600, dtype=np.int32)[::-1]
+    made = cells.codes_of(odd, rows)
+    assert made["words"].shape == (49, 16, 2) and made["codes"].shape == (600, 25)
+    pairs = np.pad(odd, ((0, 0), (0, 1))).reshape(600, 49, 2)[rows]
+    nearest = ((pairs[:, :, None] - made["words"]) ** 2).sum(-1).argmin(-1)  # (600, 49)
+    told = np.stack([made["codes"] & 15, made["codes"] >> 4], 2).reshape(600, 50)[:, :49]
+    assert (told == nearest).mean() > 0.999  # all but ties
+
+
+def test_vectors_of_odd_length_are_found(monkeypatch):
+    monkeypatch.setattr(cells, "LEAST_ITEMS", 2_000)
+    rng = np.random.default_rng(0)
+    for dim in (33, 97):  # one number a word, and two
+        vectors = rng.standard_normal((3_000, dim), dtype=np.float32)
+        monkeypatch.setattr(cells, "PROBED", 1)
+        index = cells.index_of(cells.cells_of(vectors), vectors)
+        best = top_k(vectors[:50] @ vectors.T, 20)
+        rows = [cells.largest(index, LOOKED_AT * 20, vectors, one) for one in vectors[:50]]
+        assert np.mean([np.isin(b, some).mean() for b, some in zip(best, rows, strict=True)]) > 0.98
+
+
 def test_a_model_of_many_items_reaches_what_its_cells_hold(train, monkeypatch, tmp_path):
     from fuserec.artifact import load_model, save_model
 
     monkeypatch.setattr(cells, "LEAST_ITEMS", 50)
     monkeypatch.setattr(cells, "PROBED", 2)  # of 23: enough for so few
+    monkeypatch.setattr(factors, "LOOKED_AT", 4)
     save_model(fitted("SoftmaxFactors", train), tmp_path / "model")
     model = load_model(tmp_path / "model")
-    assert len(model.cells_["rows"]) == 60
+    assert len(model.cells_["rows"]) == 60 == len(model.cells_["codes"])
     right = []
     for user in range(0, train.n_users, 8):
         assert len(model.reach(user, np.zeros(0, np.int64), 5)[0]) == 20

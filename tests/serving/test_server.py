@@ -1,6 +1,8 @@
 """A real server in a child process, from the command line: keys, events, shutdown, kill -9, reload."""
 
+import gc
 import json
+import logging
 import os
 import re
 import signal
@@ -11,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 
 import pytest
 from tests.planted import checkerboard
@@ -98,6 +101,34 @@ def write_until_gone(server, key, acknowledged):
             return
         acknowledged.append(event["event_id"])
         number += 1
+
+
+def test_python_looks_for_garbage_among_new_objects_only(monkeypatch):
+    from fuserec.serving.http.server import serve
+
+    class Node:
+        pass
+
+    old, before, served = [Node()], gc.get_threshold(), []
+
+    def answer(*_, **__):
+        new = [Node()]
+        new[0].itself = new[0]  # a circle, which nothing but the search for garbage frees
+        gone = weakref.ref(new.pop())
+        looked_at = {id(one) for one in gc.get_objects()}
+        gc.collect()
+        served.append((id(old[0]) in looked_at, gone() is None, gc.get_threshold()[2]))
+
+    monkeypatch.setattr("uvicorn.run", answer)
+    handlers = {name: logging.getLogger(name).handlers for name in ("fuserec", "uvicorn")}
+    try:
+        serve(None, "127.0.0.1", 0)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+        for name, kept in handlers.items():
+            logging.getLogger(name).handlers, logging.getLogger(name).propagate = kept, True
+    assert served == [(False, True, 100)]
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])

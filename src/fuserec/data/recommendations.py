@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # servers keep many
 class Recommended:
     """One recommended item; `why` maps what spoke for it (a column, `community`, an item) to its share of the score."""
 
@@ -47,7 +47,10 @@ class Recommendations(Sequence[Recommended]):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: `{"query": ..., "items": [{"item_id", "score", "title", "why"}, ...]}`."""
-        return {"query": dict(self.query), "items": [{**vars(item), "why": dict(item.why)} for item in self.items]}
+        items = [
+            {"item_id": one.item_id, "score": one.score, "title": one.title, "why": dict(one.why)} for one in self.items
+        ]
+        return {"query": dict(self.query), "items": items}
 
     def __repr__(self) -> str:
         return f"Recommendations({dict(self.query)}: {self.ids})"

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 Reached = tuple[NDArray[np.int64], NDArray[np.float32]]  # item rows (m,), rising, and their scores (m,)
+NOTHING = np.zeros(0, np.int64)
 
 
 def summed(weights: csr_matrix, history: NDArray[np.int64], popularity: NDArray[np.float32]) -> Reached:
@@ -26,13 +27,18 @@ def summed(weights: csr_matrix, history: NDArray[np.int64], popularity: NDArray[
     return above, total[above]
 
 
-def best_reached(found: Reached, k: int, candidates: NDArray[np.bool_]) -> Reached | None:
+def best_reached(
+    found: Reached, k: int, candidates: NDArray[np.bool_], left_out: NDArray[np.int64] = NOTHING
+) -> Reached | None:
     """What was reached, and bool (n_items,), which items are allowed → the k best, best first; None where fewer are.
 
-    Ties break by row.
+    left_out: rows (m,) of items that are not allowed either, -1 where there is none. Ties break by row.
     """
-    allowed = candidates[found[0]] & (found[1] > -np.inf)  # nor a score that is not a number
-    rows, scores = found[0][allowed], found[1][allowed]
+    rows, scores = found
+    allowed = candidates[rows] & (scores > -np.inf)  # nor a score that is not a number
+    start, end = np.searchsorted(rows, left_out), np.searchsorted(rows, left_out, side="right")
+    allowed[start[start < end]] = False  # a mask of a million items would take longer to copy
+    rows, scores = rows[allowed], scores[allowed]
     if len(rows) < k:
         return None
     if len(rows) > 2 * k:  # a stable sort of a few takes less time than one of all

@@ -44,11 +44,10 @@ class Answer:
         return cls(items, found["basis"], tuple(found["unknown_items"]))
 
 
-def candidates(loaded: Loaded, *left_out: Rows) -> NDArray[np.bool_]:
+def candidates(loaded: Loaded, left_out: Rows) -> NDArray[np.bool_]:
     """Item rows that are left out, -1 where there is none → bool (n_items,), which items may be recommended."""
     allowed: NDArray[np.bool_] = loaded.allowed.copy()
-    for rows in left_out:
-        allowed[rows[rows >= 0]] = False
+    allowed[left_out[left_out >= 0]] = False
     return allowed
 
 
@@ -69,8 +68,9 @@ def reached(
 
     row: of a trained user, or -1; history: item rows of what he did, which are not told again
     """
-    found = model.reach(row, history, query["k"] + len(history) + len(left_out))
-    return None if found is None else best_reached(found, query["k"], candidates(loaded, left_out, history))
+    left_out = np.concatenate([left_out, history])
+    found = model.reach(row, history, query["k"] + len(left_out))
+    return None if found is None else best_reached(found, query["k"], loaded.allowed, left_out)
 
 
 def by_popularity(

@@ -1,6 +1,7 @@
 """Run the application, until it is told to stop; ask one that runs."""
 
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,16 @@ def few_arenas() -> None:
         libc.mallopt(M_ARENA_MAX, 2)
 
 
+def few_pauses() -> None:
+    """Let Python look for garbage among old objects rarely, and never among those that there are now.
+
+    Else it looks at all of them, kept lists included, for a tenth of a second after each thousand or two of new lists;
+    everybody waits. What nothing refers to is freed at once as ever: this is about objects that refer to each other.
+    """
+    gc.freeze()
+    gc.set_threshold(700, 10, 100)  # the last is 10 by default
+
+
 def serve(app: FastAPI, host: str, port: int) -> None:
     """Answer on host and port until SIGINT or SIGTERM: requests under way are answered, then the store is closed."""
     import uvicorn
@@ -43,6 +54,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.handlers, logger.propagate = [handler], False
+    few_pauses()
     uvicorn.run(
         app,
         host=host,
