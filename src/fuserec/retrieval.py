@@ -177,7 +177,7 @@ def _nearby(vectors: NDArray[np.float32], rows: NDArray[np.int64], k: int, least
     index: Any = faiss.IndexIVFFlat(centers, dim, n_cells, faiss.METRIC_INNER_PRODUCT)
     index.quantizer_trains_alone, index.clustering_index = 2, trained  # k-means by that index, then `centers` are added
     index.cp.niter, index.cp.min_points_per_centroid = ROUNDS, 1
-    with threadpool_limits(1, "openmp"):  # several threads would link the graph in a different way each time
+    with threadpool_limits(1, "openmp"):  # threads that link a graph together may do so in any order
         index.train(points[np.random.default_rng(0).permutation(n)[: n_cells * ITEMS_A_CELL // 2]])
     cell = centers.search(points, 1)[1][:, 0]
     add_preassigned(index, points, cell)
