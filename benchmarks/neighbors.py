@@ -2,8 +2,9 @@
 
     python benchmarks/neighbors.py [../shared/data/tiktok]
 
-Synthetic vectors (200 clusters, 64 numbers) of 20, 60 and 200 thousand items, and the .npy files of a folder. Recall@50
-and the mean cosine of the 50 neighbors, on 500 items drawn by seed 1.
+Synthetic vectors (64 numbers) of 20, 60 and 200 thousand items, in 200 clusters and in clusters of 100 items, and the
+.npy files of a folder. Recall@50 and the mean cosine of the 50 neighbors, on 500 items drawn by seed 1.
+--sizes 600000: of so many items; exact seconds are those of the items asked, times n / 500.
 """
 
 import argparse
@@ -42,14 +43,18 @@ def measure(name: str, vectors: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
-    folder = parser.parse_args().folder
+    parser.add_argument("--sizes", default="20000,60000,200000")
+    given = parser.parse_args()
+    folder = given.folder
     for file in sorted(folder.glob("*.npy")) if folder else []:
         vectors = np.load(file).astype(np.float32)
         measure(file.name, unit(vectors - vectors.mean(axis=0)))
-    for n in (20_000, 60_000, 200_000):
-        rng = np.random.default_rng(0)
-        centers = rng.standard_normal((200, 64), np.float32)
-        measure("synthetic", unit(centers[rng.integers(0, 200, n)] + rng.standard_normal((n, 64), np.float32)))
+    for n in map(int, given.sizes.split(",")):
+        for n_clusters in sorted({200, n // 100}):
+            rng = np.random.default_rng(0)
+            centers = rng.standard_normal((n_clusters, 64), np.float32)
+            noise = rng.standard_normal((n, 64), np.float32)
+            measure(f"{n_clusters} clusters", unit(centers[np.arange(n) % n_clusters] + noise))
 
 
 if __name__ == "__main__":

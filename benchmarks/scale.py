@@ -6,6 +6,10 @@ python benchmarks/scale.py --models RandomWalk,LightGCN    only these; --gigabyt
 
 Each model is fitted in a process of its own. Learned models run one epoch (their time is in proportion to epochs) and
 hold out interactions for validation themselves, as in `fuserec train`. ContentWalk: one column of 64 numbers.
+
+The same work at every size: small batches, so that every epoch has the most gradient steps; walks keep no table, which
+they would only of the smallest catalog. --defaults: neither. `memory` does no more than to read: each user's sum of the
+vectors (64 numbers) of his items, by one call of torch. What grows as that does waits for memory, not for work.
 """
 
 import argparse
@@ -18,12 +22,15 @@ import numpy as np
 from child import cpu_seconds, measured, peak_mb
 
 MODELS = {
-    "RandomWalk": {},
-    "ContentWalk": {},
-    "BPR": {"epochs": 1},
-    "SoftmaxFactors": {"epochs": 1},
-    "LightGCN": {"epochs": 1, "content": 0.0},
+    "memory": {},
+    "RandomWalk": {"kept": 0},
+    "ContentWalk": {"kept": 0},
+    "BPR": {"epochs": 1, "batch": 512},
+    "SoftmaxFactors": {"epochs": 1, "batch": 512},
+    "LightGCN": {"epochs": 1, "batch": 512, "content": 0.0},
 }
+SAME_WORK = ("kept", "batch")
+PASSES = 40  # of `memory`, as many as LightGCN makes in 5 steps
 SIZES = {"1x": (60_000, 8_000, 6_000), "10x": (600_000, 80_000, 60_000), "100x": (6_000_000, 800_000, 600_000)}
 LARGE = {"1M items x 10M": (10_000_000, 1_000_000, 1_000_000)}  # interactions, users, items
 OF_A_CLUSTER = 100  # items that are alike
@@ -63,7 +70,22 @@ def synthetic(n, n_users, n_items, dim=0, seed=0):
     return Dataset("synthetic", catalog, ids, Interactions(users, items), vectors)
 
 
-def fit(name, n, n_users, n_items, most_steps):
+def read(n, n_users, n_items):
+    """A size → seconds of `PASSES` over the interactions, each reading a vector of 64 numbers, and memory."""
+    import torch
+
+    torch.set_num_threads(1)
+    seen = synthetic(n, n_users, n_items).seen
+    items, starts = torch.from_numpy(seen.indices), torch.from_numpy(seen.indptr[:-1])
+    vectors, before = torch.ones(n_items, 64), peak_mb()
+    start, cpu = time.perf_counter(), cpu_seconds()
+    for _ in range(PASSES):
+        torch.nn.functional.embedding_bag(items, vectors, starts, mode="sum")
+    found = {"seconds": time.perf_counter() - start, "cpu_seconds": cpu_seconds() - cpu, "peak_mb": peak_mb()}
+    return found | {"of_which_dataset_mb": before, "n_interactions": seen.nnz, "rank_ms_a_user": 0.0}
+
+
+def fit(name, n, n_users, n_items, most_steps, defaults):
     """A model and a size → seconds to fit, and memory.
 
     most_steps: of the epoch that are made; the others cost next to nothing
@@ -72,9 +94,12 @@ def fit(name, n, n_users, n_items, most_steps):
 
     from fuserec import make
 
+    if name == "memory":
+        return read(n, n_users, n_items)
     torch.set_num_threads(1)
     dataset = synthetic(n, n_users, n_items, dim=64 if name == "ContentWalk" else 0)
-    model = make("recommender", name, MODELS[name])
+    options = {key: value for key, value in MODELS[name].items() if not (defaults and key in SAME_WORK)}
+    model = make("recommender", name, options)
     before = peak_mb()
     start, cpu = time.perf_counter(), cpu_seconds()
     at = []  # CPU seconds when each gradient step begins
@@ -123,6 +148,8 @@ def main():
     parser.add_argument("--json", type=Path, help="write what was measured there")
     parser.add_argument("--sizes", default="", help="only these, such as 1x,10x")
     parser.add_argument("--steps", type=int, default=10**9, help="so many of an epoch are measured, others estimated")
+    parser.add_argument("--repeat", type=int, default=1, help="fits of each size; the fastest counts")
+    parser.add_argument("--defaults", action="store_true", help="of models, where sizes differ in what is done")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -136,9 +163,9 @@ def main():
     for name in given.models.split(","):
         rows = told[name] = {}
         for label, size in sizes.items():
-            row = rows[label] = measured(
-                __file__, "--child", name, json.dumps([*size, given.steps]), gigabytes=given.gigabytes
-            )
+            child = ("--child", name, json.dumps([*size, given.steps, given.defaults]))
+            runs = [measured(__file__, *child, gigabytes=given.gigabytes) for _ in range(given.repeat)]
+            row = rows[label] = min(runs, key=lambda run: run.get("cpu_seconds", np.inf))
             if "failed" in row:
                 print(f"| {name} | {label} | failed: {row['failed']} |", flush=True)
                 break

@@ -95,6 +95,20 @@ def test_neighbors_of_many_items_are_nearly_the_exact_ones(k, monkeypatch):
     assert 0 < floor.nnz < near.nnz and floor.data.min() > 0.6
 
 
+@pytest.mark.parametrize("size", [50, 500])
+def test_neighbors_are_found_in_clusters_smaller_and_larger_than_a_cell(size, monkeypatch):
+    n, rng = 10_000, np.random.default_rng(0)
+    vectors = rng.standard_normal((n // size, 32)).astype(np.float32)[np.arange(n) % (n // size)]
+    vectors += rng.standard_normal((n, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    exact = neighbor_graph(vectors, 20)
+    monkeypatch.setattr(retrieval, "MOST_EXACT", 1_000)
+    found = (exact > 0).multiply(neighbor_graph(vectors, 20) > 0).nnz / exact.nnz
+    assert found > 0.98
+    monkeypatch.setattr(retrieval, "PROBES", 1)
+    assert (exact > 0).multiply(neighbor_graph(vectors, 20) > 0).nnz / exact.nnz < found - 0.2
+
+
 def test_many_equal_vectors_are_neighbors_once(monkeypatch):
     monkeypatch.setattr(retrieval, "MOST_EXACT", 10)
     graph = neighbor_graph(np.ones((100, 4), np.float32) / 2, 3)

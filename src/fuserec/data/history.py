@@ -27,17 +27,20 @@ class History:
         cls, users: NDArray[np.int64], items: NDArray[np.int64], times: NDArray[np.int64] | None, n_users: int
     ) -> "History":
         """Interactions as parallel arrays (n,) → histories, by time, and by the order of the rows where times tie."""
-        known = times if times is not None and len(times) else np.zeros(len(users), np.int64)
-        order = np.lexsort((known, users))  # stable
-        last_first = order[::-1]
-        n_items = int(items.max(initial=0)) + 1
-        _, last = np.unique(users[last_first] * n_items + items[last_first], return_index=True)
-        kept = np.zeros(len(order), bool)
-        kept[len(order) - 1 - last] = True
-        order = order[kept]
+        n, timed = len(users), times is not None and len(times) > 0
+        known = times if times is not None and timed else np.zeros(n, np.int64)
+        # Without times one sort of integers, user above and row below, takes half as long as a stable one of users.
+        order = np.lexsort((known, users)) if timed else np.sort(users * n + np.arange(n)) % max(1, n)
+        pairs = users * (int(items.max(initial=0)) + 1) + items
+        ascending = np.sort(pairs)
+        if (ascending[1:] == ascending[:-1]).any():  # to look whether takes half as long as to find which
+            _, last = np.unique(pairs[order[::-1]], return_index=True)
+            kept = np.zeros(n, bool)
+            kept[n - 1 - last] = True
+            order = order[kept]
         starts = np.zeros(n_users + 1, np.int64)
         np.cumsum(np.bincount(users[order], minlength=n_users), out=starts[1:])
-        return cls(starts, items[order], known[order] if times is not None and len(times) else np.zeros(0, np.int64))
+        return cls(starts, items[order], known[order] if timed else np.zeros(0, np.int64))
 
     @property
     def users(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuserec.data.embeddings import unit
-from fuserec.retrieval import PER_CELL, top_k
+from fuserec.retrieval import top_k
 
 Cells: TypeAlias = Mapping[str, NDArray[Any]]
 Vectors: TypeAlias = NDArray[np.float32]  # (n, d)
@@ -22,6 +22,7 @@ NO_CELLS: Cells = {}
 LEAST_ITEMS = 100_000  # with fewer, to look at all takes less than 10 ms
 PROBED, PROBED_ALIKE = 12, 64  # one in so many cells is looked into, for the largest products and for those alike
 BLOCK = 50_000  # vectors that are looked at together
+PER_CELL = 40  # by which its center is found; with fewer faiss warns
 LONG = 96  # with more numbers, two are told by one word: half as much to add up, and still near enough
 LEARNED_BY = 16_000  # vectors that words are learned by
 ROUNDS = 10  # of k-means; more change little

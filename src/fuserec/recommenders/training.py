@@ -183,6 +183,8 @@ class _Loop:
         import torch
 
         learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
+        if not learned:  # a loss of none of them, as benchmarks/scale.py has for the steps that it leaves out
+            return
         of = {key: [self.moments[name][key] for name in learned] for key in ("exp_avg", "exp_avg_sq", "step")}
         with torch.no_grad():
             torch._foreach_add_(of["step"], 1)

@@ -53,9 +53,8 @@ class RandomWalk(HistoryRecommender):
 
     def learn_edges(self, dataset: Dataset) -> None:
         """The two transition matrices, stored for walkers in columns."""
-        chosen_by = dataset.seen.T.tocsr()
-        self.to_users_ = _stochastic(chosen_by).T.tocsr()  # (n_users, n_items): from items to users
-        self.to_items_ = _stochastic(dataset.seen).T.tocsr()  # (n_items, n_users): from users to items
+        self.to_users_ = _arriving(dataset.seen)  # (n_users, n_items): from items to users
+        self.to_items_ = _arriving(dataset.seen.T.tocsr())  # (n_items, n_users): from users to items
 
     def score_history(self, history: csr_matrix) -> Scores:
         """Histories (b, n_items) → the probability of each item after `hops` hops, discounted, float32 (b, n_items)."""
@@ -276,10 +275,11 @@ class ContentWalk(RandomWalk):
         return [shares(list(arrived), column) for column in parts.T]
 
 
-def _stochastic(matrix: csr_matrix) -> csr_matrix:
-    """CSR → the same with rows that sum to 1; empty rows stay empty."""
-    total = np.asarray(matrix.sum(axis=1)).ravel()
-    return (diags(np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)) @ matrix).astype(np.float32).tocsr()
+def _arriving(edges: csr_matrix) -> csr_matrix:
+    """Edges CSR of ones, from a column to a row → the share of a column's walkers that take each; columns sum to 1."""
+    leaving = np.bincount(edges.indices, minlength=edges.shape[1])
+    weights = (1.0 / np.maximum(leaving, 1)).astype(np.float32)
+    return csr_matrix((weights[edges.indices], edges.indices, edges.indptr), shape=edges.shape)
 
 
 def _largest(scores: Scores, columns: Rows, k: int) -> csr_matrix:
@@ -296,7 +296,7 @@ def _largest(scores: Scores, columns: Rows, k: int) -> csr_matrix:
 
 
 def _start(history: csr_matrix) -> Mass:
-    start: Mass = _stochastic(history).T.tocsr().toarray()
+    start: Mass = _arriving(history.T.tocsr()).toarray()
     return start
 
 
