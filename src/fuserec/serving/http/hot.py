@@ -4,12 +4,15 @@ FastAPI takes several times as long to read a request as a kept list takes to fi
 by the same model, key and rate by the same gate. What takes longer, or is not valid, goes on to the framework.
 """
 
-from dataclasses import dataclass
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Annotated
 
-from anyio import CapacityLimiter, Lock, to_thread
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -21,6 +24,8 @@ from fuserec.serving.http.problems import failure, refusal
 from fuserec.serving.http.security import Gate
 from fuserec.serving.service import Service
 
+MANY, THREADS = 100_000, 2  # of so many items lists are made in two threads: most of it without the lock of Python
+TOGETHER = 0.002  # seconds; lists made within are handed over together: to hand over one may take as long as to make it
 START, END = "/v1/users/", "/recommendations"
 PATH = f"{START}{{user_id:path}}{END}"
 ROUTE = SimpleNamespace(path=PATH)  # as the framework would set it, for the log and the metrics
@@ -43,6 +48,7 @@ class Wanted:
     asked: Asked
     body: bytes = b""
     error: Exception | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def make(self, service: Service) -> None:
         """Let the service make it."""
@@ -60,8 +66,8 @@ class Hot:
 
     def __init__(self, app: ASGIApp, service: Service, gate: Gate) -> None:
         self.app, self.service, self.gate = app, service, gate
-        self._waiting: list[Wanted] = []
-        self._turn, self._thread = Lock(), CapacityLimiter(1)
+        self._waiting: deque[Wanted] = deque()
+        self._pool, self._working = ThreadPoolExecutor(THREADS, "lists"), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let the app do so."""
@@ -100,24 +106,38 @@ class Hot:
         return Wanted(user, asked, answer.json if answer else b"")
 
     async def _made(self, wanted: Wanted) -> bytes:
-        """The answer, made in a thread, with all others that wait by then.
-
-        One thread makes all, one after another: several would wait for the same lock of Python, and to hand a single
-        list over takes as long as to make it.
-        """
+        """The answer, made in a thread, first come, first served."""
         self._waiting.append(wanted)
-        async with self._turn:
-            if not (wanted.body or wanted.error):  # else it was made in the turn of another
-                waiting = [wanted, *(one for one in self._waiting if one is not wanted)]
-                self._waiting = []
-                await to_thread.run_sync(self._make, waiting, limiter=self._thread)
+        self._go_on()
+        await wanted.done.wait()
         if wanted.error:
             raise wanted.error
         return wanted.body
 
-    def _make(self, waiting: list[Wanted]) -> None:
-        for one in waiting:
+    def _go_on(self) -> None:
+        """Let threads make what waits, as many as may work at the same time."""
+        most = THREADS if self.service.loaded.model.catalog_.n_items > MANY else 1
+        for _ in range(min(most - self._working, len(self._waiting))):
+            self._working += 1
+            asyncio.get_running_loop().run_in_executor(self._pool, self._make).add_done_callback(self._hand_over)
+
+    def _make(self) -> list[Wanted]:
+        """Make lists that wait, for a little while → those."""
+        made, end = [], time.perf_counter() + TOGETHER
+        while self._waiting and time.perf_counter() < end:
+            try:
+                one = self._waiting.popleft()
+            except IndexError:  # the other thread took the last
+                break
             one.make(self.service)
+            made.append(one)
+        return made
+
+    def _hand_over(self, made: asyncio.Future[list[Wanted]]) -> None:
+        self._working -= 1
+        self._go_on()
+        for one in made.result():
+            one.done.set()
 
 
 @lru_cache(1000)
