@@ -19,12 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fuserec.errors import FuserecError
+from fuserec.recommenders.cells import LEAST_ITEMS
 from fuserec.serving.http.bodies import MOST_ID, Diversity, K
 from fuserec.serving.http.problems import failure, refusal
 from fuserec.serving.http.security import Gate
 from fuserec.serving.service import Service
 
-MANY, THREADS = 100_000, 2  # of so many items lists are made in two threads: most of it without the lock of Python
+THREADS = 2  # where there are cells: they are searched without the lock of Python
 TOGETHER = 0.002  # seconds; lists made within are handed over together: to hand over one may take as long as to make it
 START, END = "/v1/users/", "/recommendations"
 PATH = f"{START}{{user_id:path}}{END}"
@@ -116,7 +117,7 @@ class Hot:
 
     def _go_on(self) -> None:
         """Let threads make what waits, as many as may work at the same time."""
-        most = THREADS if self.service.loaded.model.catalog_.n_items > MANY else 1
+        most = THREADS if self.service.loaded.model.catalog_.n_items > LEAST_ITEMS else 1
         for _ in range(min(most - self._working, len(self._waiting))):
             self._working += 1
             asyncio.get_running_loop().run_in_executor(self._pool, self._make).add_done_callback(self._hand_over)
