@@ -154,6 +154,7 @@ def test_feedback_and_diversity_change_the_list_with_the_keyboard_alone(opened, 
         "first => document.querySelector('#list [data-item]').dataset.item === first && !location.search",
         before[0],
     )
+    until(page, "!document.querySelector('#list[aria-busy]')")  # else a list that comes later takes the focus away
     page.focus("#list [data-item] [data-kind=like]")
     page.keyboard.press("Enter")
     page.wait_for_selector("dialog[open]")
